@@ -1,0 +1,1 @@
+"""One file per published data format; each offers `read(root, split, **options)`."""

@@ -1,0 +1,1 @@
+"""Prompts, answers, and the token building between them."""

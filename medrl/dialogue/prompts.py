@@ -1,0 +1,72 @@
+"""Turn a sample's question into the messages a model is shown: one small jinja2 template, replaceable by the user's own.
+
+`think` asks for reasoning before the answer, `no_think` for the answer alone. A style is `think`, `no_think` or the path
+of a `.jinja` file; it sees `question`, `kind`, `options` and `extra_info`, and its text replaces the last user message.
+The template's hash goes on the run's card, since a changed word is a changed experiment (Med-R1 ships three wordings).
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+from jinja2.sandbox import SandboxedEnvironment
+
+from medrl.data.sample import IMAGE_PLACEHOLDER, Sample
+from medrl.errors import MedrlError
+from medrl.plugin import find_file
+
+TEMPLATES = Path(__file__).parent / "templates"
+_THINK_BLOCK = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class PromptStyle:
+    """A loaded template; `thinks` says whether it asks for a `<think>` block."""
+
+    name: str
+    template: jinja2.Template
+    sha256: str
+    thinks: bool
+
+    def messages(self, sample: Sample) -> list[dict[str, str]]:
+        """The sample's messages with the instruction added to the last user turn; `<image>` placeholders stay where they are."""
+        turns = [dict(message) for message in sample.messages]
+        last = max((index for index, turn in enumerate(turns) if turn["role"] == "user"), default=None)
+        if last is None:
+            raise MedrlError(f"{sample.id}: the prompt has no user message. Expected at least one with role 'user'.")
+        turns[last]["content"] = self.template.render(
+            question=turns[last]["content"], kind=sample.kind, options=sample.options, extra_info=sample.extra_info
+        ).strip()
+        for turn, original in zip(turns, sample.messages):
+            if turn["content"].count(IMAGE_PLACEHOLDER) != original["content"].count(IMAGE_PLACEHOLDER):
+                raise MedrlError(
+                    f"prompt.style {self.name}: the template changed the number of {IMAGE_PLACEHOLDER} in {sample.id}. "
+                    "Write `{{ question }}` exactly once."
+                )
+        return turns
+
+    def demonstration(self, sample: Sample, ground_truth: str) -> str | None:
+        """The reply to imitate: `{ground_truth}` filled in, the reasoning dropped where the style does not ask for it."""
+        if sample.demonstration is None:
+            return None
+        reply = sample.demonstration.replace("{ground_truth}", ground_truth)
+        return reply if self.thinks else _THINK_BLOCK.sub("", reply)
+
+
+def load_style(style: str, beside: Path | None = None) -> PromptStyle:
+    """`think`, `no_think`, or the path of a jinja2 file. Raises MedrlError when it does not exist or does not parse."""
+    shipped = TEMPLATES / f"{style}.jinja"
+    if not style.endswith(".jinja") and not shipped.is_file():
+        known = ", ".join(sorted(path.stem for path in TEMPLATES.glob("*.jinja")))
+        raise MedrlError(f"prompt.style: no style {style!r}; expected one of {known}, or the path of a .jinja file.")
+    path = shipped if shipped.is_file() else find_file(style, beside)
+    source = path.read_text(encoding="utf-8")
+    environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
+    try:
+        template = environment.from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise MedrlError(f"{path} line {error.lineno}: {error.message}. Mend the template.") from None
+    digest = hashlib.sha256(source.encode()).hexdigest()
+    return PromptStyle(name=style, template=template, sha256=digest, thinks="<think>" in source)

@@ -1,0 +1,1 @@
+"""Metrics with honest denominators and intervals."""

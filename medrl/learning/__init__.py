@@ -1,0 +1,1 @@
+"""Advantages, losses, cold start, and the local engine."""

@@ -1,0 +1,182 @@
+"""The model as GRPO needs it: read a prompt once, then follow it many times.
+
+Generation and the update use the same two steps. `read` runs the prompts (pictures included) and keeps their attention
+cache; `follow` runs response tokens on top of it. All attempts of a group hang on one copy of their prompt, so a
+picture is encoded once per prompt and not once per attempt, in the update too: gradients flow through the shared cache.
+The textbook way, each sequence whole, is `full`; it is what gradient checkpointing needs and what the tests compare with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from medrl.dialogue.tokens import Prompt
+
+
+@dataclass
+class Reading:
+    """Prompts that have been read. Left-padded to one length P.
+
+    `cache`: keys and values; `mask`: (prompts, P) 1 on real tokens; `next_position`: (prompts,) rotary position of the
+    first response token; `last_hidden`: (prompts, hidden) state that predicts it.
+    """
+
+    cache: DynamicCache
+    mask: Tensor
+    next_position: Tensor
+    last_hidden: Tensor
+
+
+class Policy:
+    """A vision-language model of the Qwen-VL family with its read and follow steps.
+
+    `forbidden_ids` are never sampled and carry no probability in training either (TRL#3847: an image token in a reply
+    breaks the next forward pass); `stop_ids` end a reply.
+    """
+
+    def __init__(self, model: Any, *, forbidden_ids: Sequence[int], stop_ids: Sequence[int], pad_id: int) -> None:
+        self.model = model
+        self.forbidden_ids = torch.tensor(sorted(set(forbidden_ids)), dtype=torch.long)
+        self.stop_ids = frozenset(stop_ids)
+        self.pad_id = pad_id
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def core(self) -> Any:
+        """The transformers model under any LoRA wrapper."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    def read(self, prompts: Sequence[Prompt]) -> Reading:
+        """Run each prompt once."""
+        ids, mask = self._pad([prompt.token_ids for prompt in prompts], left=True)
+        cache = DynamicCache(config=self.core.config)
+        positions = self._positions(ids, mask, prompts)
+        hidden = self._run(ids, mask, positions, prompts, cache)
+        return Reading(cache, mask, positions.amax(dim=(0, 2)) + 1, hidden[:, -1])
+
+    def select(self, reading: Reading, rows: Tensor) -> Reading:
+        """A reading with prompt `rows[i]` in place i; rows may repeat. Gradients flow back to the one original."""
+        cache = DynamicCache()
+        for index, layer in enumerate(reading.cache.layers):
+            cache.update(layer.keys[rows], layer.values[rows], index)
+        return Reading(cache, reading.mask[rows], reading.next_position[rows], reading.last_hidden[rows])
+
+    def follow(self, reading: Reading, ids: Tensor, mask: Tensor, start: int = 0) -> Tensor:
+        """Hidden states (rows, T, hidden) of response tokens `ids` (rows, T) on top of a reading; extends its cache.
+
+        `mask`: (rows, start + T) 1 on real response tokens, `start` counting those already in the cache.
+        """
+        steps = torch.arange(start, start + ids.shape[1], device=ids.device)
+        positions = (reading.next_position[:, None] + steps).expand(3, -1, -1)  # text: all three axes alike
+        attention = torch.cat([reading.mask, mask], dim=1)
+        return self._backbone(ids, attention, positions, reading.cache)
+
+    def full(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]]) -> Tensor:
+        """Hidden states that predict each response token, (rows, T, hidden), each sequence run whole and unshared."""
+        sequences = [[*prompt.token_ids, *response] for prompt, response in zip(prompts, responses)]
+        ids, mask = self._pad(sequences, left=False)
+        hidden = self._run(ids, mask, self._positions(ids, mask, prompts), prompts, None)
+        longest = max(len(response) for response in responses)
+        starts = torch.tensor([len(prompt.token_ids) - 1 for prompt in prompts], device=self.device)
+        columns = (starts[:, None] + torch.arange(longest, device=self.device)).clamp(max=hidden.shape[1] - 1)
+        return hidden.gather(1, columns[:, :, None].expand(-1, -1, hidden.shape[2]))
+
+    def hidden_of_responses(
+        self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], share_prompts: bool
+    ) -> Tensor:
+        """(rows, T, hidden): position t predicts response token t. Equal prompt objects are read once when shared."""
+        if not share_prompts:
+            return self.full(prompts, responses)
+        distinct: dict[int, int] = {}
+        rows = torch.tensor([distinct.setdefault(id(prompt), len(distinct)) for prompt in prompts], device=self.device)
+        unique = list({id(prompt): prompt for prompt in prompts}.values())
+        reading = self.select(self.read(unique), rows)
+        ids, mask = self._pad(responses, left=False)
+        first = reading.last_hidden[:, None]
+        if ids.shape[1] == 1:
+            return first
+        # the last response token predicts nothing that is trained on, so it is not run
+        return torch.cat([first, self.follow(reading, ids[:, :-1], mask[:, :-1])], dim=1)
+
+    def logits(self, hidden: Tensor, temperature: float) -> Tensor:
+        """float32 logits over the vocabulary at a temperature, forbidden tokens at -inf."""
+        logits = self.core.lm_head(hidden).float() / temperature
+        return logits.index_fill(-1, self.forbidden_ids.to(logits.device), float("-inf"))
+
+    def token_logprobs(
+        self,
+        prompts: Sequence[Prompt],
+        responses: Sequence[Sequence[int]],
+        *,
+        temperature: float,
+        share_prompts: bool = True,
+        with_entropy: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(log-probabilities, mask, entropies), each (rows, T); entropies in nats without gradient, on request.
+
+        Rows are right-padded to the longest response; padding has log-probability 0 and mask 0.
+        """
+        ids, mask = self._pad(responses, left=False)
+        keep = mask.bool()
+        hidden = self.hidden_of_responses(prompts, responses, share_prompts)[keep]  # (tokens, hidden): no padding
+        logits = self.logits(hidden, temperature)
+        logprobs = -nn.functional.cross_entropy(logits, ids[keep], reduction="none")
+        entropies = None
+        if with_entropy:
+            with torch.no_grad():
+                full = logits.log_softmax(-1)
+                # a forbidden token has p log p = 0, not 0 * -inf
+                values = -(full.exp() * full.masked_fill(full.isinf(), 0)).sum(-1)
+                entropies = torch.zeros_like(ids, dtype=values.dtype).masked_scatter(keep, values)
+        return torch.zeros_like(ids, dtype=logprobs.dtype).masked_scatter(keep, logprobs), mask, entropies
+
+    def _run(
+        self, ids: Tensor, mask: Tensor, positions: Tensor, prompts: Sequence[Prompt], cache: DynamicCache | None
+    ) -> Tensor:
+        """Run sequences that start with their prompts; every picture of every row is encoded, in row order."""
+        with_pictures = [prompt for prompt in prompts if prompt.pixel_values is not None]
+        pictures: dict[str, Tensor] = {}
+        if with_pictures:
+            # order matters: the k-th run of image tokens takes the k-th picture (R1-V PR#54: tiled instead, patients swapped)
+            pictures["pixel_values"] = torch.cat([prompt.pixel_values for prompt in with_pictures]).to(self.device)
+            pictures["image_grid_thw"] = torch.cat([prompt.image_grid_thw for prompt in with_pictures]).to(self.device)
+        return self.core.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+            **pictures,
+        ).last_hidden_state
+
+    def _backbone(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache) -> Tensor:
+        return self.core.model.language_model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+
+    def _positions(self, ids: Tensor, mask: Tensor, prompts: Sequence[Prompt]) -> Tensor:
+        """Multimodal rotary positions (3, rows, length); padding stands at 0."""
+        grids = [prompt.image_grid_thw for prompt in prompts if prompt.image_grid_thw is not None]
+        kinds = (ids == self.core.config.image_token_id).int()
+        positions, _ = self.core.model.get_rope_index(
+            ids, kinds, image_grid_thw=torch.cat(grids).to(ids.device) if grids else None, attention_mask=mask
+        )
+        return positions
+
+    def _pad(self, sequences: Sequence[Sequence[int]], left: bool) -> tuple[Tensor, Tensor]:
+        """(ids, mask), both (rows, longest), on the policy's device."""
+        longest = max(len(sequence) for sequence in sequences)
+        ids = torch.full((len(sequences), longest), self.pad_id, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, sequence in enumerate(sequences):
+            span = slice(longest - len(sequence), longest) if left else slice(0, len(sequence))
+            ids[row, span] = torch.tensor(sequence, dtype=torch.long)
+            mask[row, span] = 1
+        return ids.to(self.device), mask.to(self.device)

@@ -1,0 +1,1 @@
+"""One attempt at one question, and what an engine must offer for it."""

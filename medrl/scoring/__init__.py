@@ -1,0 +1,1 @@
+"""Loading rewards and turning rollouts into scores."""

@@ -1,0 +1,1 @@
+"""Opening images, how a model resizes and counts them, and the frames their coordinates live in."""

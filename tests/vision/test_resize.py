@@ -1,0 +1,122 @@
+"""The resize rule equals transformers', in numbers and in what its real image processor produces."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from transformers import AutoConfig
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor, smart_resize
+
+from medrl.errors import MedrlError
+from medrl.vision.open import image_size, open_image
+from medrl.vision.resize import FAMILIES, family_of, image_tokens, resized_size
+
+DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+MIN_PIXELS, MAX_PIXELS = 56 * 56, 80_000  # small, so that 200 images go through the processor in seconds
+EDGE_SIZES = [(1, 1), (1, 200), (200, 1), (5, 3), (13, 14), (14, 14), (27, 27), (28, 28), (31, 33), (42, 70), (4000, 20)]
+
+
+def random_sizes(count, seed):
+    """(width, height): log-uniform from 1 to 3000, so tiny and long ones are common; ratios up to 200."""
+    rng = random.Random(seed)
+    sizes = []
+    while len(sizes) < count:
+        width, height = (round(3000 ** rng.random()) for _ in range(2))
+        if max(width, height) <= 200 * min(width, height):
+            sizes.append((width, height))
+    return sizes
+
+
+def processor_of(family, min_pixels, max_pixels):
+    size = {"shortest_edge": min_pixels, "longest_edge": max_pixels}
+    return Qwen2VLImageProcessor(patch_size=family.patch_size, merge_size=family.merge_size, size=size)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_families_match_transformers_own_configs(family):
+    vision = AutoConfig.for_model(family.model_type).vision_config
+    assert (family.patch_size, family.merge_size) == (vision.patch_size, vision.spatial_merge_size)
+    dense = family.model_type.removesuffix("_moe")  # a mixture of experts shares the dense model's processor
+    assert IMAGE_PROCESSOR_MAPPING_NAMES[dense]["torchvision"] == "Qwen2VLImageProcessor"
+
+
+def test_the_frame_of_each_family_is_the_one_it_was_trained_on():
+    assert {family.model_type: family.box_frame for family in FAMILIES} == {
+        "qwen2_vl": "norm1000",
+        "qwen2_5_vl": "px_model",
+        "qwen3_vl": "norm1000",
+        "qwen3_vl_moe": "norm1000",
+    }
+
+
+@pytest.mark.parametrize("factor", [28, 32])
+@pytest.mark.parametrize("limits", [(3136, 12_845_056), (3136, 802_816), (65_536, 16_777_216), (200_704, 200_704)])
+def test_equals_smart_resize(factor, limits):
+    for width, height in random_sizes(2000, seed=factor) + EDGE_SIZES:
+        expected_height, expected_width = smart_resize(height, width, factor, *limits)
+        assert resized_size(width, height, factor, *limits) == (expected_width, expected_height), (width, height)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_tokens_equal_the_merged_patches_of_the_real_processor(family):
+    processor = processor_of(family, MIN_PIXELS, MAX_PIXELS)
+    for width, height in random_sizes(200, seed=family.patch_size) + EDGE_SIZES:
+        features = processor([Image.new("RGB", (width, height))], return_tensors="pt")
+        _frames, rows, columns = features["image_grid_thw"][0].tolist()
+        resized_width, resized_height = resized_size(width, height, family, MIN_PIXELS, MAX_PIXELS)
+        assert (columns * family.patch_size, rows * family.patch_size) == (resized_width, resized_height)
+        merged = len(features["pixel_values"]) // family.merge_size**2
+        assert image_tokens(width, height, family, MIN_PIXELS, MAX_PIXELS) == merged, (width, height)
+
+
+@pytest.mark.parametrize("pattern", ["bccd/BCCD/JPEGImages/*.jpg", "nih_cxr14/images/*.png", "vqa_rad/**/*.jpg"])
+def test_tokens_of_real_images_need_only_their_headers(pattern):
+    family = family_of("qwen2_5_vl")
+    processor = processor_of(family, MIN_PIXELS, 802_816)
+    paths = sorted(DATA.glob(pattern))[:4]
+    if not paths:
+        pytest.skip(f"no real images at {DATA / pattern}")
+    for path in paths:
+        features = processor([open_image({"path": str(path)})], return_tensors="pt")
+        tokens = image_tokens(*image_size({"path": str(path)}), family, MIN_PIXELS, 802_816)
+        assert tokens == len(features["pixel_values"]) // family.merge_size**2
+
+
+def test_an_aspect_ratio_above_200_is_refused_by_both():
+    for width, height in [(201, 1), (1, 201), (40_003, 200)]:
+        with pytest.raises(ValueError):
+            smart_resize(height, width, 28, MIN_PIXELS, MAX_PIXELS)
+        with pytest.raises(MedrlError, match=f"{width} x {height}.*200"):
+            resized_size(width, height, 28, MIN_PIXELS, MAX_PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ((0, 10, 28, 1, 100), "0 x 10"),
+        ((10, -3, 28, 1, 100), "10 x -3"),
+        ((10, 10, 28, 200, 100), "min_pixels=200, max_pixels=100"),
+        ((10, 10, 28, 0, 100), "min_pixels=0"),
+        ((10, 10, 0, 1, 100), "factor=0"),
+    ],
+)
+def test_impossible_requests_name_what_was_found(arguments, found):
+    with pytest.raises(MedrlError, match=found):
+        resized_size(*arguments)
+
+
+def test_an_unknown_family_lists_the_known_ones():
+    with pytest.raises(MedrlError, match=r"'llava'.*qwen2_vl, qwen2_5_vl, qwen3_vl"):
+        family_of("llava")
+
+
+def test_the_model_sees_the_size_we_say():
+    # px_model boxes are pixels of this very tensor: rebuild its rows and columns from the patches
+    family = family_of("qwen2_5_vl")
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (123, 457, 3), dtype=np.uint8))
+    features = processor_of(family, MIN_PIXELS, MAX_PIXELS)([image], return_tensors="pt")
+    width, height = resized_size(*image.size, family, MIN_PIXELS, MAX_PIXELS)
+    assert features["pixel_values"].numel() == width * height * 3 * 2  # RGB, each image doubled in time

@@ -39,7 +39,9 @@ def find_file(name: str, beside: Path | None = None) -> Path:
         if candidate.is_file():
             return candidate.resolve()
     looked = ", ".join(str(place / name) for place in places)
-    raise MedrlError(f"{name}: no such file. Looked at: {looked}. Give a path relative to one of these, or an absolute one.")
+    raise MedrlError(
+        f"{name}: no such file. Looked at: {looked}. Give a path relative to one of these, or an absolute one."
+    )
 
 
 def load_plugin(reference: str, default: str, beside: Path | None = None) -> Plugin:

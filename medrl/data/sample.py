@@ -81,7 +81,12 @@ def make_sample(
     pictures = tuple(images)
     content = question if IMAGE_PLACEHOLDER in question else IMAGE_PLACEHOLDER * len(pictures) + question
     answer = ground_truth if isinstance(ground_truth, str) else json.dumps(ground_truth)
-    extra = {"id": id, "split": split, "kind": kind, **{key: value for key, value in extra_info.items() if value is not None}}
+    extra = {
+        "id": id,
+        "split": split,
+        "kind": kind,
+        **{key: value for key, value in extra_info.items() if value is not None},
+    }
     return Sample(id, data_source, ({"role": "user", "content": content},), pictures, answer, extra_info=extra)
 
 

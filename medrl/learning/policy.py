@@ -35,11 +35,21 @@ class Policy:
     """A vision-language model of the Qwen-VL family with its read and follow steps.
 
     `forbidden_ids` are never sampled and carry no probability in training either (TRL#3847: an image token in a reply
-    breaks the next forward pass); `stop_ids` end a reply.
+    breaks the next forward pass); `stop_ids` end a reply. With `compute_dtype` bfloat16 the matrix products run in it, while
+    trained weights stay float32: an update of 1e-6 is lost in a bfloat16 weight.
     """
 
-    def __init__(self, model: Any, *, forbidden_ids: Sequence[int], stop_ids: Sequence[int], pad_id: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        forbidden_ids: Sequence[int],
+        stop_ids: Sequence[int],
+        pad_id: int,
+        compute_dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.model = model
+        self.compute_dtype = compute_dtype
         self.forbidden_ids = torch.tensor(sorted(set(forbidden_ids)), dtype=torch.long)
         self.stop_ids = frozenset(stop_ids)
         self.pad_id = pad_id
@@ -107,7 +117,9 @@ class Policy:
 
     def logits(self, hidden: Tensor, temperature: float) -> Tensor:
         """float32 logits over the vocabulary at a temperature, forbidden tokens at -inf."""
-        logits = self.core.lm_head(hidden).float() / temperature
+        with self._precision():
+            logits = self.core.lm_head(hidden)
+        logits = logits.float() / temperature
         return logits.index_fill(-1, self.forbidden_ids.to(logits.device), float("-inf"))
 
     def token_logprobs(
@@ -147,19 +159,26 @@ class Policy:
             # order matters: the k-th run of image tokens takes the k-th picture (R1-V PR#54: tiled instead, patients swapped)
             pictures["pixel_values"] = torch.cat([prompt.pixel_values for prompt in with_pictures]).to(self.device)
             pictures["image_grid_thw"] = torch.cat([prompt.image_grid_thw for prompt in with_pictures]).to(self.device)
-        return self.core.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            **pictures,
-        ).last_hidden_state
+        with self._precision():
+            states = self.core.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=cache is not None,
+                **pictures,
+            )
+        return states.last_hidden_state
 
     def _backbone(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache) -> Tensor:
-        return self.core.model.language_model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-        ).last_hidden_state
+        with self._precision():
+            states = self.core.model.language_model(
+                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+            )
+        return states.last_hidden_state
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.compute_dtype == torch.bfloat16)
 
     def _positions(self, ids: Tensor, mask: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         """Multimodal rotary positions (3, rows, length); padding stands at 0."""

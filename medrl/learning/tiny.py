@@ -40,7 +40,12 @@ PATCH_PX, MERGE = 14, 2
 
 
 def build_tiny(
-    seed: int = 0, hidden: int = 96, layers: int = 2, vision_hidden: int = 64, vision_layers: int = 2, image_px: int = 112
+    seed: int = 0,
+    hidden: int = 96,
+    layers: int = 2,
+    vision_hidden: int = 64,
+    vision_layers: int = 2,
+    image_px: int = 112,
 ) -> tuple[Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor]:
     """The model (fp32, CPU) and its processor; equal seeds and sizes give equal weights.
 
@@ -97,9 +102,19 @@ def save_tiny(path: Path, seed: int = 0, **sizes: int) -> Path:
     return path
 
 
+def tiny_config_type() -> str:
+    """`model_type` of the tiny model's config."""
+    return Qwen2_5_VLConfig.model_type
+
+
 def tiny_processor() -> Qwen2_5_VLProcessor:
     """Tokenizer, image and video processor of the tiny model."""
-    image: dict[str, Any] = {"patch_size": PATCH_PX, "merge_size": MERGE, "min_pixels": 28 * 28, "max_pixels": 448 * 448}
+    image: dict[str, Any] = {
+        "patch_size": PATCH_PX,
+        "merge_size": MERGE,
+        "min_pixels": 28 * 28,
+        "max_pixels": 448 * 448,
+    }
     return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(**image),
         tokenizer=_tokenizer(),
@@ -126,9 +141,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
             pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="never", split=False),
         ]
     )
-    backend.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
+    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIAL])
     backend.add_tokens([AddedToken(name, special=False, normalized=False) for name in TAGS])
     return PreTrainedTokenizerFast(

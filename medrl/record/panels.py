@@ -94,7 +94,8 @@ def grid(stages: Mapping[str, Series]) -> list[list[Figure]]:
     """The tiles of the grid, each of one figure or of two half as high; a tile without data is left out."""
     series = stages.get("grpo", {})
     singles = [[_single(series, *figure, half=len(tile) == 2) for figure in tile] for tile in TILES]
-    cold_start = _single(stages.get("sft", {}), "sft/loss", "Cold start: loss", "nats a token")
+    alone = not series  # then the loss is the hero already
+    cold_start = None if alone else _single(stages.get("sft", {}), "sft/loss", "Cold start: loss", "nats a token")
     tiles = [[cold_start], [_training_reward(series)], [_time(series)], *singles]
     found = [[figure for figure in tile if figure is not None] for tile in tiles]
     return [tile for tile in found if tile]
@@ -169,7 +170,13 @@ def _smoothed(label: str, points: Sequence[Point], colour: int = 1) -> list[Curv
 
 
 def _figure(
-    title: str, curves: Sequence[Curve], *, unit: str = "", from_zero: bool = False, half: bool = False, large: bool = False
+    title: str,
+    curves: Sequence[Curve],
+    *,
+    unit: str = "",
+    from_zero: bool = False,
+    half: bool = False,
+    large: bool = False,
 ) -> Figure:
     width, height = (1060, 300) if large else (340, 96 if half else 190)
     svg = line_chart(curves, title=title, unit=unit, width=width, height=height, from_zero=from_zero)

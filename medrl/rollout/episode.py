@@ -9,7 +9,9 @@ from medrl.rollout.seeds import derive_seed
 from medrl.rollout.types import Engine, Rollout, Sampling
 
 
-async def run_episode(engine: Engine, builder: PromptBuilder, prompt: Prompt, attempt: int, sampling: Sampling) -> Rollout:
+async def run_episode(
+    engine: Engine, builder: PromptBuilder, prompt: Prompt, attempt: int, sampling: Sampling
+) -> Rollout:
     """One attempt: the model's own tokens have mask 1."""
     generation = await engine.generate(prompt, (), sampling)
     return Rollout(
@@ -24,7 +26,12 @@ async def run_episode(engine: Engine, builder: PromptBuilder, prompt: Prompt, at
 
 
 def run_group_episodes(
-    engine: Engine, builder: PromptBuilder, prompts: Sequence[Prompt], attempts: int, sampling: Sampling, *place: str | int
+    engine: Engine,
+    builder: PromptBuilder,
+    prompts: Sequence[Prompt],
+    attempts: int,
+    sampling: Sampling,
+    *place: str | int,
 ) -> list[Rollout]:
     """`attempts` rollouts of each prompt, group after group. Each has its own stream, named by `place`, sample and attempt."""
 

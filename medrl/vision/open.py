@@ -171,7 +171,7 @@ def _open_file(resolved: Path, written: str) -> tuple[BinaryIO, str]:
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation, from the header; 1 (upright) when there is none or its block is broken."""
     exif_bytes = image.info.get("exif")
-    if not exif_bytes or image.format == "TIFF":  # PIL turns TIFF by itself
+    if not exif_bytes:  # as in every TIFF, which PIL turns by itself
         return 1
     exif = Image.Exif()
     try:

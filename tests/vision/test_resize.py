@@ -16,7 +16,7 @@ from medrl.vision.resize import FAMILIES, family_of, image_tokens, resized_size
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 MIN_PIXELS, MAX_PIXELS = 56 * 56, 80_000  # small, so that 200 images go through the processor in seconds
-EDGE_SIZES = [(1, 1), (1, 200), (200, 1), (5, 3), (13, 14), (14, 14), (27, 27), (28, 28), (31, 33), (42, 70), (4000, 20)]
+EDGE_SIZES = [(1, 1), (1, 200), (200, 1), (5, 3), (13, 14), (14, 14), (28, 28), (42, 70), (4000, 20)]
 
 
 def random_sizes(count, seed):
@@ -53,11 +53,11 @@ def test_the_frame_of_each_family_is_the_one_it_was_trained_on():
 
 
 @pytest.mark.parametrize("factor", [28, 32])
-@pytest.mark.parametrize("limits", [(3136, 12_845_056), (3136, 802_816), (65_536, 16_777_216), (200_704, 200_704)])
+@pytest.mark.parametrize("limits", [(3136, 12_845_056), (3136, 802_816), (65_536, 1 << 24), (90_000, 90_000)])
 def test_equals_smart_resize(factor, limits):
     for width, height in random_sizes(2000, seed=factor) + EDGE_SIZES:
-        expected_height, expected_width = smart_resize(height, width, factor, *limits)
-        assert resized_size(width, height, factor, *limits) == (expected_width, expected_height), (width, height)
+        expected = smart_resize(height, width, factor, *limits)[::-1]
+        assert resized_size(width, height, factor, *limits) == expected, (width, height)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
@@ -72,7 +72,7 @@ def test_tokens_equal_the_merged_patches_of_the_real_processor(family):
         assert image_tokens(width, height, family, MIN_PIXELS, MAX_PIXELS) == merged, (width, height)
 
 
-@pytest.mark.parametrize("pattern", ["bccd/BCCD/JPEGImages/*.jpg", "nih_cxr14/images/*.png", "vqa_rad/**/*.jpg"])
+@pytest.mark.parametrize("pattern", ["bccd/**/*.jpg", "nih_cxr14/**/*.png", "vqa_rad/**/*.jpg"])
 def test_tokens_of_real_images_need_only_their_headers(pattern):
     family = family_of("qwen2_5_vl")
     processor = processor_of(family, MIN_PIXELS, 802_816)

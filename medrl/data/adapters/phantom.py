@@ -38,14 +38,20 @@ def read(
 
     `root` is not used. Raises MedrlError for a task, split or modality that does not exist.
     """
-    for what, given, known in (("task", [task], TASKS), ("split", [split], SPLIT_OFFSET), ("modality", modalities, MODALITIES)):
+    for what, given, known in (
+        ("task", [task], TASKS),
+        ("split", [split], SPLIT_OFFSET),
+        ("modality", modalities, MODALITIES),
+    ):
         if unknown := [value for value in given if value not in known]:
             raise MedrlError(f"phantom: unknown {what} {unknown[0]!r}; expected one of {', '.join(known)}.")
     for number in range(n):
         yield _item(task, split, SPLIT_OFFSET[split] + number, seed, size_px, tuple(modalities), max_lesions)
 
 
-def draw(modality: str, cells: list[tuple[int, int]], size_px: int, rng: np.random.Generator) -> tuple[np.ndarray, list[list[int]]]:
+def draw(
+    modality: str, cells: list[tuple[int, int]], size_px: int, rng: np.random.Generator
+) -> tuple[np.ndarray, list[list[int]]]:
     """One picture, uint8 (size_px, size_px, 3), with a lesion in each `(row, column)` cell, and the lesions' boxes (xyxy px)."""
     y, x = np.mgrid[0:size_px, 0:size_px].astype(np.float32) / size_px  # (size, size) each, 0..1
     picture, depth = _BODY[modality](x, y, rng)  # (size, size, 3) in 0..1; depth > 0 inside the body
@@ -72,7 +78,9 @@ def _item(
 ) -> Sample:
     rng = np.random.default_rng([seed, number])
     modality = modalities[int(rng.integers(len(modalities)))]
-    covered = [(row, column) for row in range(GRID) for column in range(GRID) if not (row in (0, 3) and column in (0, 3))]
+    covered = [
+        (row, column) for row in range(GRID) for column in range(GRID) if not (row in (0, 3) and column in (0, 3))
+    ]
     if task == "count":
         lesions = int(rng.integers(0, max_lesions + 1))
     elif task == "modality":

@@ -1,0 +1,238 @@
+"""The commands. Each is thin: read the recipe, check it, call the room that does the work, print the result.
+
+A user's mistake is one paragraph on stderr and exit code 2; `--json` prints the result for scripts.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from medrl.errors import MedrlError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Train vision-language models to reason about medical images by GRPO with verifiable rewards.",
+)  # fmt: skip
+data_app = typer.Typer(no_args_is_help=True, help="Look at data, or write it as a parquet file in verl's format.")
+app.add_typer(data_app, name="data")
+console = Console(highlight=False)
+
+RecipeArgument = Annotated[Path, typer.Argument(help="A recipe such as recipes/quickstart.yaml.", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Changes to the recipe: key.sub=value …", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command()
+def train(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Move an existing run of this name aside instead of resuming.")] = False,
+) -> None:
+    """Train a recipe; the same command resumes an interrupted run."""
+    from medrl import preflight  # heavy imports wait until a command needs them
+    from medrl.learning.train import train as train_here
+    from medrl.record.progress import TrainingProgress
+    from medrl.record.run import Run
+
+    settings, beside = _recipe(recipe, overrides)
+    done = _read_json(settings.run_dir / "summary.json")
+    with TrainingProgress(settings, console, quiet=as_json) as progress:
+        plan = preflight.check(settings, beside, progress.working)
+        run = Run.open(settings, fresh=fresh)
+        if done and done["status"] == "completed" and not fresh:
+            console.print(f"{run.folder} is already complete. Run it again with --fresh, or give it another name (name=…).")
+            _report(done, run.folder, as_json)
+            return
+        for warning in plan.warnings:
+            progress.note(warning)
+        run.write_card(_card(plan, [str(recipe), *(overrides or [])]))
+        summary = train_here(
+            settings,
+            run,
+            builder=plan.builder,
+            rewards=plan.rewards,
+            data=plan.train,
+            val=plan.val,
+            demonstrations=plan.demonstrations,
+            observe=progress.entry,
+        )
+    _report(summary, run.folder, as_json)
+
+
+@app.command()
+def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Check a recipe, its data, rewards and budgets without loading a model."""
+    from medrl import preflight
+    from medrl.record.progress import TrainingProgress
+
+    settings, beside = _recipe(recipe, overrides)
+    with TrainingProgress(settings, console, quiet=as_json) as progress:
+        plan = preflight.check(settings, beside, progress.working)
+    facts = {
+        "recipe": str(recipe),
+        "train_samples": len(plan.train.samples),
+        "val_samples": len(plan.val.samples),
+        "refused_rows": len(plan.train.refused) + len(plan.val.refused),
+        "demonstrations": len(plan.demonstrations.samples) if plan.demonstrations else 0,
+        "longest_prompt_tokens": plan.longest_prompt,
+        "max_prompt_tokens": settings.sampling.max_prompt_tokens,
+        "rollouts_per_step": settings.training.prompts_per_step * settings.algorithm.group_size,
+        "rewards": {reward.name: f"{reward.weight:g} x {reward.plugin.path}" for reward in plan.rewards},
+        "run_directory": str(settings.run_dir),
+        "warnings": plan.warnings,
+    }
+    _print(facts, as_json)
+
+
+@app.command()
+def view(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Write the run's report page again and say where it is."""
+    from medrl.record.report import write_report
+
+    _need_run(run)
+    console.print(str(write_report(run)))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    target: Annotated[Path, typer.Argument(help="A new folder for the model.")],
+) -> None:
+    """Write the newest checkpoint as a plain Hugging Face folder (LoRA merged)."""
+    from medrl.learning.model import export_model
+    from medrl.record.checkpoint import latest_checkpoint
+
+    _need_run(run)
+    found = latest_checkpoint(run / "checkpoints")
+    if found is None:
+        raise MedrlError(f"{run}: no checkpoint yet. Expected one under {run / 'checkpoints'}.")
+    export_model(found / "model", target)
+    console.print(f"{target}: the model of {found.name}, loadable by transformers and vLLM")
+
+
+@data_app.command("show")
+def data_show(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """What a recipe's data holds: counts, answers, pictures, refused rows, overlap of its splits."""
+    from medrl.data.source import describe
+    from medrl.data.splits import overlap
+
+    train, val = _load_both(recipe, overrides)
+    shared = overlap(train.samples, val.samples)
+    facts = {"train": describe(train), "val": describe(val), "shared_between_splits": {k: len(v) for k, v in shared.items()}}
+    _print(facts, as_json)
+
+
+@data_app.command("build")
+def data_build(
+    recipe: RecipeArgument,
+    out: Annotated[Path, typer.Argument(help="Folder for train.parquet and val.parquet.")],
+    overrides: Overrides = None,
+) -> None:
+    """Write a recipe's data as train.parquet and val.parquet in verl's row format."""
+    from medrl.data.sample import write_parquet
+
+    train, val = _load_both(recipe, overrides)
+    for name, items in (("train", train), ("val", val)):
+        path = out / f"{name}.parquet"
+        if path.exists():
+            raise MedrlError(f"{path} exists; nothing is overwritten. Name another folder or remove it.")
+        console.print(f"{path}: {write_parquet(items.samples, path)} rows, {len(items.refused)} refused")
+        for refused in items.refused[:5]:
+            console.print(f"  refused {refused.place}: {refused.reason}")
+
+
+def main() -> None:
+    """Run a command; a user's mistake ends with one paragraph and exit code 2."""
+    # several OpenMP pools that spin on two cores cost more than they compute
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app()
+    except MedrlError as error:
+        print(f"medrl: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _recipe(path: Path, overrides: list[str] | None) -> tuple[Any, Path]:
+    from medrl.plugin import SHIPPED
+    from medrl.recipe import load_recipe
+
+    if not path.is_file() and (SHIPPED / path).is_file():
+        path = SHIPPED / path
+    return load_recipe(path, overrides or []), path.resolve().parent
+
+
+def _load_both(path: Path, overrides: list[str] | None) -> tuple[Any, Any]:
+    from medrl.data.source import load
+
+    settings, beside = _recipe(path, overrides)
+    data = settings.data
+    root = Path(data.root) if data.root else None
+    train = load(data.adapter, root, data.train, {**data.options, **data.train_options}, beside=beside)
+    val = load(data.adapter, root, data.val, {**data.options, **data.val_options}, beside=beside)
+    return train, val
+
+
+def _card(plan: Any, command: list[str]) -> dict[str, Any]:
+    return {
+        "command": "medrl train " + " ".join(command),
+        "seed": plan.recipe.seed,
+        "data_sha256": {"train": plan.train.sha256, "val": plan.val.sha256},
+        "prompt_template_sha256": plan.style.sha256,
+        "reward_sha256": {reward.name: reward.plugin.sha256 for reward in plan.rewards},
+        "box_frame": plan.builder.family.box_frame,
+    }
+
+
+def _report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({**summary, "run": str(folder)}))
+        return
+    table = Table(title=f"{folder.name}: {summary['status']} after {summary['steps']} steps, {summary['seconds']:.0f} s")
+    for heading in ("held-out", "reward", "95 % interval", "questions", "answers read", "greedy"):
+        table.add_column(heading, justify="left" if heading == "held-out" else "right")
+    for name, key in (("before GRPO", "val_first"), ("after GRPO", "val_last")):
+        if value := summary.get(key):
+            table.add_row(
+                name,
+                f"{value['reward']:.3f}",
+                f"{value['low']:.3f} .. {value['high']:.3f}",
+                str(value["n"]),
+                "-" if value["parse_rate"] is None else f"{value['parse_rate']:.1%}",
+                f"{value['metrics']['greedy_reward']:.3f}",
+            )
+    if (last := summary.get("val_last")) and "best_constant" in last["metrics"]:
+        table.add_row("best constant answer", f"{last['metrics']['best_constant']:.3f}", "", "", "", "")
+    console.print(table)
+    if summary["reason"]:
+        console.print(summary["reason"])
+    console.print(f"report: {folder / 'report.html'}")
+
+
+def _print(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+        return
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            console.print(f"{key}:", markup=False)
+            for name, item in value.items():
+                console.print(f"  {name}: {item}", markup=False)
+        else:
+            console.print(f"{key}: {value}", markup=False)
+
+
+def _need_run(folder: Path) -> None:
+    if not (folder / "recipe.yaml").is_file():
+        raise MedrlError(f"{folder}: not a run directory (no recipe.yaml). Expected a folder such as runs/quickstart.")
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -1,0 +1,77 @@
+"""The supervised cold start: imitate demonstrations until the format is known and the answer sometimes right.
+
+It uses the same prompts, token builder and log-probabilities as GRPO, so nothing shifts between the two.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from medrl.data.sample import Sample
+from medrl.dialogue.tokens import Prompt, PromptBuilder
+from medrl.errors import MedrlError
+from medrl.learning.batches import batch_indices
+from medrl.learning.policy import Policy
+from medrl.learning.update import learning_rate, make_optimizer, set_learning_rate
+from medrl.recipe import Optimizer, Sft
+from medrl.rollout.seeds import derive_seed
+
+
+def cold_start(
+    policy: Policy,
+    builder: PromptBuilder,
+    samples: Sequence[Sample],
+    settings: Sft,
+    seed: int,
+    log: Callable[[dict[str, Any]], None],
+    share_prompts: bool = True,
+) -> None:
+    """Train on the samples' demonstrations for `settings.steps` batches; `log` gets one entry a step."""
+    optimizer = make_optimizer(policy, settings)
+    schedule = Optimizer(lr=settings.lr, warmup_steps=settings.warmup_steps, schedule="cosine")
+    built: dict[int, tuple[Prompt, list[int]]] = {}
+    policy.model.train()
+    for step in range(settings.steps):
+        started = time.perf_counter()
+        torch.manual_seed(derive_seed(seed, "sft", step))  # dropout
+        chosen = batch_indices(len(samples), step, settings.batch_size, derive_seed(seed, "sft"))
+        for index in chosen:
+            if index not in built:
+                prompt = builder.build(samples[index])
+                built[index] = prompt, builder.encode_reply(demonstration_of(builder, prompt))
+        rate = learning_rate(schedule, step, settings.steps)
+        set_learning_rate(optimizer, rate)
+        logprobs, mask, _ = policy.token_logprobs(
+            [built[index][0] for index in chosen],
+            [built[index][1] for index in chosen],
+            temperature=1.0,
+            share_prompts=share_prompts,
+        )
+        loss = -logprobs.sum() / mask.sum()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_([p for p in policy.model.parameters() if p.requires_grad], 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        log(
+            {
+                "stage": "sft",
+                "step": step + 1,
+                "sft/loss": loss.item(),
+                "optimizer/lr": rate,
+                "optimizer/grad_norm": norm.item(),
+                "time/step_s": time.perf_counter() - started,
+            }
+        )
+
+
+def demonstration_of(builder: PromptBuilder, prompt: Prompt) -> str:
+    """The reply to imitate; MedrlError for a sample without one."""
+    reply = builder.style.demonstration(prompt.sample, prompt.ground_truth)
+    if reply is None:
+        raise MedrlError(
+            f"{prompt.sample.id}: no demonstration (extra_info.demonstration), but sft.steps asks for a cold start. "
+            "Use data that has them, or sft.steps=0."
+        )
+    return reply

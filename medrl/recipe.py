@@ -1,0 +1,378 @@
+"""The recipe: every key medrl has, with its default, and the checks that need nothing but the recipe itself.
+
+A recipe is one YAML file plus `a.b=c` overrides. All mistakes are reported together, before anything heavy is loaded.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from medrl.errors import MedrlError
+
+
+@dataclass
+class Model:
+    path: str = MISSING  # Hugging Face name or folder, or `tiny`
+    min_pixels: int = 3136  # pictures are resized into this range of areas, in pixels
+    max_pixels: int = 802816
+    dtype: str = "auto"  # auto: bfloat16 on CUDA, float32 on CPU
+    lora_rank: int = 0  # 0 trains all weights
+    lora_alpha: float = 32.0
+    lora_dropout: float = 0.0
+    lora_targets: str = "all-linear"  # of the language model; or module names separated by commas
+    freeze_vision: bool = False
+    gradient_checkpointing: bool = False
+
+
+@dataclass
+class Data:
+    adapter: str = "parquet"  # a built-in format, or path.py[:function]
+    root: str | None = None  # folder of the published files; pictures may not lie outside it
+    train: str = MISSING  # a split of the adapter; for `parquet` the file
+    val: str = MISSING
+    demonstrations: str | None = None  # split for the cold start; default: train
+    options: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the adapter
+    train_options: dict[str, Any] = field(default_factory=dict)  # added to `options` for that split
+    val_options: dict[str, Any] = field(default_factory=dict)
+    demonstration_options: dict[str, Any] = field(default_factory=dict)
+    shuffle: bool = True
+
+
+@dataclass
+class Prompt:
+    style: str = "think"  # think, no_think, or the path of a .jinja file
+
+
+@dataclass
+class Reward:
+    use: str = MISSING  # path.py[:function]
+    weight: float = 1.0
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Scoring:
+    max_missing: float = 0.05  # share of rollouts without a score at which the run stops
+
+
+@dataclass
+class Algorithm:
+    advantage: str = "grpo"  # grpo or dr_grpo
+    group_size: int = 8  # attempts per prompt
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    kl_coef: float = 0.0  # k3 estimate against the model as it stood before the first GRPO step
+    loss_aggregation: str | None = None  # default: seq-mean-token-mean; dr_grpo: seq-mean-token-sum-norm
+
+
+@dataclass
+class Sampling:
+    temperature: float = 1.0
+    max_new_tokens: int = 512
+    max_prompt_tokens: int = 4096
+
+
+@dataclass
+class Optimizer:
+    lr: float = 1e-6
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    warmup_steps: int = 0
+    schedule: str = "constant"  # constant, cosine or linear, after the warm-up
+    max_grad_norm: float = 1.0
+
+
+@dataclass
+class Training:
+    steps: int = MISSING
+    prompts_per_step: int = 16
+    minibatches: int = 1  # optimizer updates per step; 1 is strictly on-policy
+    micro_batch_size: int = 256  # rollouts in memory at once during the update
+
+
+@dataclass
+class Sft:
+    steps: int = 0  # supervised cold start before GRPO; 0: none
+    batch_size: int = 32
+    lr: float = 1e-5
+    warmup_steps: int = 0
+    weight_decay: float = 0.01
+
+
+@dataclass
+class Val:
+    every: int = 20  # GRPO steps between validations; one before the first step and one after the last are always made
+    attempts: int = 1  # sampled replies per question; the greedy reply is scored beside them
+    max_samples: int | None = None
+
+
+@dataclass
+class Checkpoint:
+    every: int = 50
+    keep: int = 2
+
+
+@dataclass
+class Engine:
+    name: str = "local"
+    device: str = "auto"  # auto, cpu, cuda
+    threads: int | None = None  # CPU threads of torch; default: torch's own choice
+    rows_at_once: int = 512  # rollouts decoded together
+
+
+@dataclass
+class Loggers:
+    wandb: str = "off"  # off, offline or online
+    tensorboard: bool = False
+    project: str = "medrl"
+
+
+@dataclass
+class Recipe:
+    name: str = MISSING  # default: the file's name
+    runs_dir: str = "runs"
+    seed: int = 0
+    model: Model = field(default_factory=Model)
+    data: Data = field(default_factory=Data)
+    prompt: Prompt = field(default_factory=Prompt)
+    rewards: dict[str, Reward] = field(default_factory=dict)
+    scoring: Scoring = field(default_factory=Scoring)
+    algorithm: Algorithm = field(default_factory=Algorithm)
+    sampling: Sampling = field(default_factory=Sampling)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    training: Training = field(default_factory=Training)
+    sft: Sft = field(default_factory=Sft)
+    val: Val = field(default_factory=Val)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    engine: Engine = field(default_factory=Engine)
+    loggers: Loggers = field(default_factory=Loggers)
+
+    @property
+    def run_dir(self) -> Path:
+        return Path(self.runs_dir) / self.name
+
+
+# what users of verl, EasyR1 and TRL would write; answered with our name for it
+FAMILIAR = {
+    "rollout.n": "algorithm.group_size", "num_generations": "algorithm.group_size", "n": "algorithm.group_size",
+    "adv_estimator": "algorithm.advantage", "beta": "algorithm.kl_coef", "kl_loss_coef": "algorithm.kl_coef",
+    "clip_ratio_low": "algorithm.clip_low", "clip_ratio_high": "algorithm.clip_high", "epsilon": "algorithm.clip_low",
+    "epsilon_high": "algorithm.clip_high", "loss_agg_mode": "algorithm.loss_aggregation", "loss_type": "algorithm.advantage",
+    "train_batch_size": "training.prompts_per_step", "ppo_micro_batch_size": "training.micro_batch_size",
+    "per_device_train_batch_size": "training.micro_batch_size", "ppo_mini_batch_size": "training.minibatches",
+    "max_prompt_length": "sampling.max_prompt_tokens", "max_response_length": "sampling.max_new_tokens",
+    "max_completion_length": "sampling.max_new_tokens", "max_steps": "training.steps", "total_training_steps": "training.steps",
+    "total_epochs": "training.steps", "learning_rate": "optimizer.lr", "save_freq": "checkpoint.every",
+    "save_steps": "checkpoint.every", "test_freq": "val.every", "eval_steps": "val.every", "experiment_name": "name",
+    "project_name": "loggers.project", "train_files": "data.train", "val_files": "data.val", "model_name_or_path": "model.path",
+    "reward_funcs": "rewards", "custom_reward_function": "rewards", "trainer.logger": "loggers",
+}  # fmt: skip
+CHOICES = {
+    "model.dtype": ("auto", "float32", "bfloat16"),
+    "algorithm.advantage": ("grpo", "dr_grpo"),
+    "algorithm.loss_aggregation": (
+        None, "token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm",
+    ),
+    "optimizer.schedule": ("constant", "cosine", "linear"),
+    "engine.name": ("local",),
+    "engine.device": ("auto", "cpu", "cuda"),
+    "loggers.wandb": ("off", "offline", "online"),
+}  # fmt: skip
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply overrides; MedrlError lists every mistake at once."""
+    if not path.is_file():
+        near = ", ".join(str(other) for other in sorted(path.parent.glob("*.yaml"))[:8]) if path.parent.is_dir() else ""
+        raise MedrlError(f"{path}: no such recipe." + (f" That folder has: {near}." if near else ""))
+    try:
+        raw = OmegaConf.load(path)
+        for override in overrides:
+            if "=" not in override:
+                raise MedrlError(f"override {override!r}: expected key=value, such as training.steps=100.")
+        given = OmegaConf.to_container(OmegaConf.merge(raw, OmegaConf.from_dotlist(list(overrides))), resolve=True)
+    except (YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise MedrlError(f"{path}: not a readable recipe: {error}") from None
+    if not isinstance(given, dict):
+        raise MedrlError(
+            f"{path}: found {type(given).__name__}, expected a mapping of keys such as model, data, rewards."
+        )
+    return recipe_from(given, str(path), default_name=path.stem)
+
+
+def recipe_from(given: dict[Any, Any], place: str, default_name: str) -> Recipe:
+    """Check a plain mapping against the schema and against itself; MedrlError lists every mistake, led by `place`."""
+    config: DictConfig = OmegaConf.structured(Recipe)
+    problems: list[str] = []
+    _fill(config, Recipe, given, "", problems)
+    if OmegaConf.is_missing(config, "name"):
+        config.name = default_name
+    for key in _missing(config, ""):
+        problems.append(f"{key}: no value, and there is no default")
+    if not problems:
+        for key, choices in CHOICES.items():
+            if (value := OmegaConf.select(config, key)) not in choices:
+                known = ", ".join(str(choice) for choice in choices if choice is not None)
+                problems.append(f"{key}={value}: expected one of {known}")
+        problems += _contradictions(config)
+    if problems:
+        count = f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"
+        raise MedrlError("\n".join([f"{place}: {count}.", *(f"  - {problem}" for problem in problems)]))
+    recipe = OmegaConf.to_object(config)
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The resolved recipe, every key written out."""
+    return OmegaConf.to_yaml(OmegaConf.structured(recipe))
+
+
+def known_keys() -> list[str]:
+    """Every key of the schema, dotted."""
+    return list(_keys(Recipe, ""))
+
+
+def changed_keys(old: Recipe, new: Recipe) -> list[str]:
+    """`key: old -> new` for each difference."""
+    before, after = _flat(OmegaConf.structured(old), ""), _flat(OmegaConf.structured(new), "")
+    absent = "(absent)"
+    return [
+        f"{key}: {before.get(key, absent)} -> {after.get(key, absent)}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key, absent) != after.get(key, absent)
+    ]
+
+
+def _fill(config: DictConfig, schema: Any, given: dict[Any, Any], prefix: str, problems: list[str]) -> None:
+    """Copy `given` into `config` key by key, so that one mistake does not hide the next."""
+    hints = get_type_hints(schema)
+    for key, value in given.items():
+        full = f"{prefix}{key}"
+        if key not in hints:
+            problems += [_unknown(leaf, prefix, schema) for leaf in _leaves(full, value)]
+            continue
+        kind = hints[key]
+        if is_dataclass(kind) or full == "rewards":
+            if not isinstance(value, dict):
+                problems.append(f"{full}: found {value!r}, expected a mapping")
+            elif full == "rewards":
+                for name, reward in value.items():
+                    if not isinstance(reward, dict):
+                        problems.append(f"rewards.{name}: found {reward!r}, expected {{use: path.py, weight: 1.0}}")
+                        continue
+                    config.rewards[name] = Reward()
+                    _fill(config.rewards[name], Reward, reward, f"rewards.{name}.", problems)
+            else:
+                _fill(config[key], kind, value, f"{full}.", problems)
+            continue
+        try:
+            config[key] = value
+        except OmegaConfBaseException as error:
+            problems.append(f"{full}={value!r}: {str(error).splitlines()[0]}")
+
+
+def _leaves(full: str, value: Any) -> list[str]:
+    if isinstance(value, dict) and value:
+        return [leaf for key, item in value.items() for leaf in _leaves(f"{full}.{key}", item)]
+    return [full]
+
+
+def _unknown(full: str, prefix: str, schema: Any) -> str:
+    for familiar, ours in FAMILIAR.items():
+        if full == familiar or full.endswith("." + familiar) or full.split(".")[-1] == familiar:
+            return f"{full}: no such key; medrl calls it {ours}"
+    keys = [*known_keys(), *(f"{prefix}{item.name}" for item in fields(schema))]
+    near = difflib.get_close_matches(full, keys, n=1, cutoff=0.6)
+    if not near:  # right name, wrong section
+        near = [key for key in keys if key.split(".")[-1] == full.split(".")[-1]][:1]
+    if near:
+        return f"{full}: no such key; did you mean {near[0]}?"
+    return f"{full}: no such key; known here: {', '.join(item.name for item in fields(schema))}"
+
+
+def _contradictions(config: DictConfig) -> list[str]:
+    """Values that are each valid but cannot stand together."""
+    problems = []
+    algorithm, training = config.algorithm, config.training
+    if algorithm.group_size < 2:
+        problems.append(
+            f"algorithm.group_size={algorithm.group_size} with algorithm.advantage={algorithm.advantage}: the advantage compares "
+            "attempts at one question, so at least 2 are needed (8 is usual)"
+        )
+    if training.prompts_per_step % training.minibatches:
+        problems.append(
+            f"training.minibatches={training.minibatches} does not divide training.prompts_per_step={training.prompts_per_step}"
+        )
+    if config.model.min_pixels > config.model.max_pixels:
+        problems.append(
+            f"model.min_pixels={config.model.min_pixels} is above model.max_pixels={config.model.max_pixels}"
+        )
+    if config.sampling.temperature <= 0:
+        problems.append(
+            f"sampling.temperature={config.sampling.temperature}: attempts at temperature 0 are all alike and teach nothing; use 1.0"
+        )
+    if not config.rewards:
+        problems.append("rewards: none given; name at least one, such as `answer: {use: rewards/choice.py}`")
+    elif not any(reward.weight for reward in config.rewards.values()):
+        problems.append("rewards: every weight is 0, so nothing can be learnt")
+    if not 0 < algorithm.clip_low < 1:
+        problems.append(f"algorithm.clip_low={algorithm.clip_low}: expected above 0 and below 1")
+    if algorithm.clip_high <= 0:
+        problems.append(f"algorithm.clip_high={algorithm.clip_high}: expected above 0")
+    if not 0 <= config.scoring.max_missing <= 1:
+        problems.append(f"scoring.max_missing={config.scoring.max_missing}: expected a share between 0 and 1")
+    if config.model.lora_rank == 0 and config.model.lora_dropout > 0:
+        problems.append(f"model.lora_dropout={config.model.lora_dropout} without LoRA (model.lora_rank=0)")
+    positive = (
+        "training.steps training.prompts_per_step training.minibatches training.micro_batch_size sampling.max_new_tokens "
+        "sampling.max_prompt_tokens val.every val.attempts checkpoint.every checkpoint.keep engine.rows_at_once "
+        "model.min_pixels sft.batch_size"
+    )
+    for key in positive.split():
+        if (value := OmegaConf.select(config, key)) < 1:
+            problems.append(f"{key}={value}: expected at least 1")
+    for key in ("optimizer.lr", "sft.lr"):
+        if (value := OmegaConf.select(config, key)) <= 0:
+            problems.append(f"{key}={value}: expected above 0")
+    return problems
+
+
+def _keys(schema: Any, prefix: str) -> Sequence[str]:
+    found: list[str] = []
+    hints = get_type_hints(schema)
+    for item in fields(schema):
+        kind = hints[item.name]
+        if is_dataclass(kind):
+            found += _keys(kind, f"{prefix}{item.name}.")
+        else:
+            found.append(prefix + item.name)
+    return found
+
+
+def _missing(config: DictConfig, prefix: str) -> list[str]:
+    found = []
+    for key in config:
+        if OmegaConf.is_missing(config, key):
+            found.append(f"{prefix}{key}")
+        elif isinstance(config[key], DictConfig):
+            found += _missing(config[key], f"{prefix}{key}.")
+    return found
+
+
+def _flat(config: Any, prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key in config:
+        if isinstance(config[key], DictConfig) and config[key]:
+            flat |= _flat(config[key], f"{prefix}{key}.")
+        else:
+            value = config[key]
+            flat[f"{prefix}{key}"] = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    return flat

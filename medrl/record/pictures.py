@@ -1,0 +1,141 @@
+"""A row's pictures for the page: small data URIs, and the boxes of the truth and of the replies in per cent of them.
+
+Nothing here trusts a row: a path that leaves the run directory, a broken file or a box that is no box gives no picture
+and no outline, never an error, since one bad row may not cost the whole page.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from PIL import Image
+
+from medrl.dialogue.answers import read_boxes
+from medrl.errors import MedrlError
+from medrl.vision.boxes import clip_box, is_box
+from medrl.vision.frames import Frame, Size, convert_box
+from medrl.vision.open import open_image, resolve_inside
+
+LONG_SIDE_PX = 320
+SHOWN_PX = 240  # the long side on the page; a smaller picture is enlarged, its pixels shown as they are
+PNG_BYTES = 24_000  # a lossless picture larger than this is sent as JPEG
+MAX_PICTURES = 4
+MAX_OUTLINES = 12
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A box in per cent of the picture; `role` is truth, before, after or reply."""
+
+    role: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One embedded picture with the size at which it is shown, in CSS pixels."""
+
+    uri: str
+    width: int
+    height: int
+    enlarged: bool
+    outlines: tuple[Outline, ...] = ()
+
+    @property
+    def roles(self) -> list[str]:
+        """The roles among the outlines, each once."""
+        return list(dict.fromkeys(outline.role for outline in self.outlines))
+
+
+def pictures(run_dir: Path, row: Mapping[str, Any], texts: Sequence[tuple[str, str]]) -> tuple[Picture, ...]:
+    """The row's pictures that were kept. `texts`: a role and the text its boxes are read from (kind `box` only)."""
+    found = []
+    for position, name in enumerate(_names(row)[:MAX_PICTURES]):
+        embedded = _embed(run_dir, name)
+        if embedded is None:
+            continue
+        # boxes speak of the first picture; rows of several pictures have no boxes on the others
+        outlines = _outlines(row, texts) if position == 0 and row.get("kind") == "box" else ()
+        found.append(Picture(*embedded, outlines=outlines))
+    return tuple(found)
+
+
+def has_picture(run_dir: Path, row: Mapping[str, Any]) -> bool:
+    """True when the row needs no picture, or its first one was kept."""
+    names = _names(row)
+    try:
+        return not names or resolve_inside(run_dir, names[0]).is_file()
+    except (MedrlError, OSError):  # leads outside, or no name a file can have
+        return False
+
+
+def _names(row: Mapping[str, Any]) -> list[str]:
+    names = row.get("images")
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
+
+def _embed(run_dir: Path, name: str) -> tuple[str, int, int, bool] | None:
+    """Data URI, width and height to show, whether that enlarges it; None when it cannot be opened."""
+    try:
+        image = open_image({"path": name}, root=run_dir)
+    except MedrlError:
+        return None
+    image.thumbnail((LONG_SIDE_PX, LONG_SIDE_PX), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    mime = "image/png"
+    if buffer.tell() > PNG_BYTES:
+        buffer, mime = io.BytesIO(), "image/jpeg"
+        image.save(buffer, "JPEG", quality=85)
+    uri = f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    scale = SHOWN_PX / max(image.size)
+    return uri, max(round(image.width * scale), 1), max(round(image.height * scale), 1), scale > 1
+
+
+def _outlines(row: Mapping[str, Any], texts: Sequence[tuple[str, str]]) -> tuple[Outline, ...]:
+    original, model = _size(row.get("image_sizes_px")), _size(row.get("model_sizes_px"))
+    if original is None:
+        return ()
+    outlines = []
+    for role, text in texts:
+        for box in (read_boxes(text) or ())[:MAX_OUTLINES]:
+            outline = _outline(role, box, row.get("frame"), original, model)
+            if outline is not None:
+                outlines.append(outline)
+    return tuple(outlines)
+
+
+def _outline(role: str, box: Sequence[float], frame: Any, original: Size, model: Size | None) -> Outline | None:
+    """One box carried from its frame into the picture and cut at the edges; None when nothing of it is inside."""
+    if not is_box(box):
+        return None
+    try:
+        box_px_original = convert_box(box, cast(Frame, frame), "px_original", original, model)
+    except MedrlError:  # a frame nobody knows: better no outline than one in the wrong place
+        return None
+    width, height = original
+    left, top, right, bottom = clip_box(box_px_original, width, height)
+    if left >= right or top >= bottom:
+        return None
+    return Outline(
+        role,
+        round(100 * left / width, 2),
+        round(100 * top / height, 2),
+        round(100 * (right - left) / width, 2),
+        round(100 * (bottom - top) / height, 2),
+    )
+
+
+def _size(sizes: Any) -> Size | None:
+    """Width and height of the first picture."""
+    try:
+        width, height = (int(side) for side in sizes[0])
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError):
+        return None
+    return (width, height) if width > 0 and height > 0 else None

@@ -1,0 +1,219 @@
+"""A run is one directory: recipe, card, journal, rollouts, evaluations, checkpoints, summary, report.
+
+Opening it decides between a fresh start and a resume: a resume needs the same recipe, cuts the journal back to the
+checkpoint and goes on, so that an interrupted run leaves the same files as an unbroken one.
+"""
+
+import hashlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+import medrl
+from medrl.data.sample import Sample
+from medrl.dialogue.tokens import Prompt
+from medrl.errors import MedrlError
+from medrl.record.checkpoint import latest_checkpoint
+from medrl.record.files import write_json, write_text
+from medrl.recipe import Recipe, changed_keys, recipe_from, to_yaml
+from medrl.rollout.types import Rollout
+from medrl.vision.open import open_image
+
+# changing these in a resume changes nothing of what the run has done so far
+FREE_ON_RESUME = ("checkpoint.", "loggers.", "engine.threads", "engine.rows_at_once", "runs_dir")
+SHOWN_PX = 512  # long side of a picture kept for the report
+PACKAGES = ("torch", "transformers", "peft", "numpy", "pillow", "tokenizers", "verl", "vllm", "ray")
+
+
+class Run:
+    """An opened run directory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.journal = folder / "metrics.jsonl"
+        self.checkpoints = folder / "checkpoints"
+
+    @classmethod
+    def open(cls, recipe: Recipe, *, fresh: bool = False) -> "Run":
+        """Create or reopen the recipe's run directory. `fresh` moves an existing one aside instead of resuming it.
+
+        Raises MedrlError, listing what changed, when the directory holds a run of another recipe.
+        """
+        folder = recipe.run_dir
+        run = cls(folder)
+        if fresh and folder.exists():
+            number = 1
+            while (aside := folder.with_name(f"{folder.name}.old{number}")).exists():
+                number += 1
+            folder.rename(aside)
+        stored = folder / "recipe.yaml"
+        if stored.is_file():
+            before = recipe_from(OmegaConf.to_container(OmegaConf.load(stored)), str(stored), recipe.name)  # type: ignore[arg-type]
+            changes = [line for line in changed_keys(before, recipe) if not line.startswith(FREE_ON_RESUME)]
+            if changes:
+                listed = "\n".join(f"  {line}" for line in changes)
+                raise MedrlError(
+                    f"{folder} holds a run of another recipe; resuming would mix the two. Changed:\n{listed}\n"
+                    "Give the new run another name (name=…), undo the change, or start over with --fresh (the old run is kept aside)."
+                )
+        elif folder.exists() and any(folder.iterdir()):
+            raise MedrlError(
+                f"{folder} exists and is not a run of medrl. Give the run another name (name=…) or runs_dir=…."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(stored, to_yaml(recipe))
+        return run
+
+    def rewind(self) -> Path | None:
+        """Find the newest whole checkpoint and cut the journal back to it; None, and an empty journal, when there is none."""
+        found = latest_checkpoint(self.checkpoints)
+        step = int(found.name.removeprefix("global_step_")) if found else -1
+        kept = []
+        for line in self.journal.read_text(encoding="utf-8").splitlines() if self.journal.exists() else []:
+            try:
+                entry = json.loads(line)
+            except ValueError:  # the line that was being written when the run was killed
+                continue
+            if found and (entry["stage"] == "sft" or entry["step"] <= step):
+                kept.append(line)
+        write_text(self.journal, "".join(f"{line}\n" for line in kept))
+        for kind in ("rollouts", "eval"):
+            for path in (self.folder / kind).glob("step_*.json*"):
+                if int(path.name.split(".")[0].removeprefix("step_")) > step:
+                    path.unlink()
+        return found
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Append one object to metrics.jsonl, durable when this returns."""
+        with self.journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write_rollouts(self, step: int, rollouts: list[Rollout]) -> None:
+        """One line per rollout in rollouts/step_<step>.jsonl."""
+        folder = self.folder / "rollouts"
+        folder.mkdir(exist_ok=True)
+        lines = (json.dumps(rollout_row(rollout, step), ensure_ascii=False) for rollout in rollouts)
+        write_text(folder / f"step_{step:06d}.jsonl", "".join(f"{line}\n" for line in lines))
+
+    def write_eval(self, step: int, summary: dict[str, Any], rollouts: list[Rollout]) -> None:
+        """The held-out result and its replies in eval/step_<step>.json."""
+        folder = self.folder / "eval"
+        folder.mkdir(exist_ok=True)
+        rows = [rollout_row(rollout, step) for rollout in rollouts]
+        write_json(folder / f"step_{step:06d}.json", {"step": step, "summary": summary, "rows": rows}, indent=None)
+
+    def read_eval(self, step: int) -> dict[str, Any] | None:
+        """The summary written by `write_eval`, or None."""
+        path = self.folder / "eval" / f"step_{step:06d}.json"
+        return json.loads(path.read_text(encoding="utf-8"))["summary"] if path.is_file() else None
+
+    def last_eval(self) -> dict[str, Any] | None:
+        """The summary of the newest evaluation, or None."""
+        files = sorted((self.folder / "eval").glob("step_*.json"))
+        return self.read_eval(int(files[-1].stem.removeprefix("step_"))) if files else None
+
+    def keep_images(self, prompts: list[Prompt], root: Path | None) -> None:
+        """Copy these prompts' pictures into images/, for the report; each distinct picture once."""
+        folder = self.folder / "images"
+        folder.mkdir(exist_ok=True)
+        for prompt in prompts:
+            for source, name in zip(prompt.sample.images, image_names(prompt.sample)):
+                if not (self.folder / name).exists():
+                    picture = open_image(source, root)  # decoded, so no patient's name in a header comes along
+                    picture.thumbnail((SHOWN_PX, SHOWN_PX))
+                    picture.save(self.folder / name)
+
+    def write_card(self, facts: dict[str, Any]) -> None:
+        """card.json: versions, commit and what else identifies the experiment."""
+        card = {"medrl": medrl.__version__, "git_commit": _git_commit(), "python": sys.version.split()[0], **facts}
+        card["packages"] = {name: found for name in PACKAGES if (found := _version(name))}
+        write_json(self.folder / "card.json", card)
+
+    def write_summary(
+        self,
+        *,
+        status: str,
+        reason: str | None,
+        engine: str,
+        steps: int,
+        seconds: float,
+        val_first: dict[str, Any] | None,
+        val_last: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """summary.json, whatever happened; returned as well."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kB on Linux
+        summary = {
+            "status": status,
+            "reason": reason,
+            "engine": engine,
+            "steps": steps,
+            "seconds": round(seconds, 1),
+            "peak_rss_mb": round(peak),
+            "val_first": val_first,
+            "val_last": val_last,
+        }
+        write_json(self.folder / "summary.json", summary)
+        return summary
+
+
+def rollout_row(rollout: Rollout, step: int) -> dict[str, Any]:
+    """A rollout as plain JSON: everything but tensors."""
+    prompt, sample = rollout.prompt, rollout.prompt.sample
+    return {
+        "step": step,
+        "sample_id": sample.id,
+        "attempt": rollout.attempt,
+        "data_source": sample.data_source,
+        "kind": sample.kind,
+        "question": sample.question,
+        "options": sample.options,
+        "ground_truth": sample.ground_truth,
+        "truth_in_model_frame": prompt.ground_truth,
+        "images": image_names(sample),
+        "image_sizes_px": [list(size) for size in prompt.image_sizes_px],
+        "model_sizes_px": [list(size) for size in prompt.model_sizes_px],
+        "frame": prompt.frame,
+        "prompt": prompt.text,
+        "reply": rollout.text,
+        "tokens": len(rollout.token_ids),
+        "end_reason": rollout.end_reason,
+        "reward": rollout.reward,
+        "scores": rollout.scores,
+        "missing": rollout.missing,
+        "advantage": rollout.advantage,
+    }
+
+
+def image_names(sample: Sample) -> list[str]:
+    """Where the run keeps a sample's pictures: named by content, or by path where the picture is a file."""
+    names = []
+    for source in sample.images:
+        key = source["bytes"] if "bytes" in source else str(source["path"]).encode()
+        names.append(f"images/{hashlib.sha256(key).hexdigest()[:16]}.png")
+    return names
+
+
+def _git_commit() -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    command = [git, "-C", str(Path(medrl.__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return found.stdout.strip() or None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,134 @@
+"""Load the rewards a recipe names, try each once before anything heavy starts, and turn rollouts into scores.
+
+A reward that raises, or returns no finite number, leaves its rollout *missing* with a reason; missing is never 0 and
+never enters a group's mean. Above `scoring.max_missing` the run stops and says the most common reasons.
+"""
+
+import asyncio
+import copy
+import inspect
+import math
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medrl.dialogue.tokens import Prompt
+from medrl.errors import MedrlError
+from medrl.plugin import Plugin, check_call, load_plugin
+from medrl.recipe import Reward
+from medrl.rollout.types import Rollout
+
+ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
+
+
+@dataclass(frozen=True)
+class LoadedReward:
+    """One reward of the recipe: its function, weight and keyword arguments."""
+
+    name: str
+    plugin: Plugin
+    weight: float
+    kwargs: dict[str, Any]
+
+
+def load_rewards(rewards: dict[str, Reward], beside: Path | None = None) -> list[LoadedReward]:
+    """Load every reward and check that it takes verl's four arguments and the recipe's kwargs; MedrlError lists all faults."""
+    loaded, problems = [], []
+    for name, reward in rewards.items():
+        try:
+            plugin = load_plugin(reward.use, "compute_score", beside)
+            check_call(plugin, (), {**dict.fromkeys(ARGUMENTS), **reward.kwargs})
+        except MedrlError as error:
+            problems.append(f"rewards.{name}: {error}")
+            continue
+        loaded.append(LoadedReward(name, plugin, reward.weight, dict(reward.kwargs)))
+    if problems:
+        raise MedrlError("\n".join(problems))
+    return loaded
+
+
+def probe(rewards: Sequence[LoadedReward], prompt: Prompt) -> None:
+    """Call each reward once on a made-up reply, so that one that always raises is found before a model is loaded."""
+    reply = f"<think>A trial reply.</think><answer>{prompt.ground_truth}</answer>"
+    for reward in rewards:
+        try:
+            _entries(asyncio.run(_call(reward, prompt, reply)))
+        except Exception:
+            raise MedrlError(
+                f"rewards.{reward.name}: {reward.plugin.path} raised on a trial reply to {prompt.sample.id} "
+                f"(ground truth {prompt.ground_truth!r}):\n{traceback.format_exc()}"
+            ) from None
+
+
+def score_rollouts(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
+    """Fill `scores` (`name/entry`), `missing` (name to reason) and `reward` (weighted sum, None if a part is missing)."""
+
+    async def everything() -> list[list[Any]]:
+        return await asyncio.gather(
+            *(
+                asyncio.gather(
+                    *(_call(reward, rollout.prompt, rollout.text) for reward in rewards), return_exceptions=True
+                )
+                for rollout in rollouts
+            )
+        )
+
+    for rollout, results in zip(rollouts, asyncio.run(everything())):
+        total = 0.0
+        for reward, result in zip(rewards, results):
+            try:
+                if isinstance(result, BaseException):
+                    raise result
+                entries = _entries(result)
+            except Exception as error:  # the boundary: a user's reward may raise anything
+                rollout.missing[reward.name] = _reason(error)
+                continue
+            rollout.scores |= {f"{reward.name}/{entry}": value for entry, value in entries.items()}
+            total += reward.weight * entries["score"]
+        rollout.reward = None if rollout.missing else total
+
+
+def missing_share(rollouts: Sequence[Rollout]) -> float:
+    """Share of rollouts without a reward."""
+    return sum(rollout.reward is None for rollout in rollouts) / len(rollouts)
+
+
+def common_reasons(rollouts: Sequence[Rollout], most: int = 3) -> str:
+    """The most frequent reasons for missing scores, as one readable line each."""
+    counts = Counter(f"{name}: {reason}" for rollout in rollouts for name, reason in rollout.missing.items())
+    return "\n".join(f"  {count} x rewards.{reason}" for reason, count in counts.most_common(most))
+
+
+async def _call(reward: LoadedReward, prompt: Prompt, reply: str) -> Any:
+    # a copy, so that a reward that writes into extra_info cannot change the next one's (verl's manager shares it)
+    extra_info = copy.deepcopy(prompt.sample.extra_info)
+    if prompt.answer_size_px is not None:
+        extra_info["image_size"] = list(prompt.answer_size_px)
+    result = reward.plugin.target(
+        data_source=prompt.sample.data_source,
+        solution_str=reply,
+        ground_truth=prompt.ground_truth,
+        extra_info=extra_info,
+        **reward.kwargs,
+    )
+    return await result if inspect.isawaitable(result) else result
+
+
+def _entries(result: Any) -> dict[str, float]:
+    """A reward's return value as named floats with a `score`; what is not a number is left to the reward itself."""
+    entries = result if isinstance(result, dict) else {"score": result}
+    if "score" not in entries:
+        raise ValueError(f"returned a dict without 'score': {sorted(entries)}")
+    numbers = {key: float(value) for key, value in entries.items() if isinstance(value, (int, float))}
+    if "score" not in numbers or not all(math.isfinite(value) for value in numbers.values()):
+        raise ValueError(f"returned {entries!r}; expected finite numbers")
+    return numbers
+
+
+def _reason(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name} line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {str(error)[:200]}{place}"

@@ -1,0 +1,108 @@
+"""The local engine draws what the model's distribution says, the same for a rollout whoever shares its batch."""
+
+import asyncio
+
+import pytest
+import torch
+from makers import builder, prompts, tiny
+
+from medrl.learning.generate import LocalEngine
+from medrl.rollout.episode import run_group_episodes
+from medrl.rollout.types import Sampling
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return tiny()
+
+
+def test_a_rollout_is_the_same_whoever_shares_its_batch(loaded):
+    five = prompts(loaded, 5)
+    sampling = Sampling(1.0, 10, seed=3)
+    together = run_group_episodes(LocalEngine(loaded.policy), builder(loaded), five, 3, sampling, "x")
+    reversed_order = run_group_episodes(LocalEngine(loaded.policy), builder(loaded), five[::-1], 3, sampling, "x")
+    alone = run_group_episodes(LocalEngine(loaded.policy, rows_at_once=1), builder(loaded), five, 3, sampling, "x")
+    key = lambda rollout: (rollout.prompt.sample.id, rollout.attempt)  # noqa: E731
+    expected = {key(rollout): rollout.token_ids for rollout in together}
+    assert len({tuple(ids) for ids in expected.values()}) == 15, "attempts must differ"
+    assert {key(rollout): rollout.token_ids for rollout in reversed_order} == expected
+    assert {key(rollout): rollout.token_ids for rollout in alone} == expected
+
+
+def test_engine_log_probabilities_equal_the_trainers(loaded):
+    rollouts = run_group_episodes(
+        LocalEngine(loaded.policy), builder(loaded), prompts(loaded, 3), 2, Sampling(0.8, 9, seed=1), "x"
+    )
+    trainer, _, _ = loaded.policy.token_logprobs(
+        [rollout.prompt for rollout in rollouts], [rollout.token_ids for rollout in rollouts], temperature=0.8
+    )
+    for rollout, row in zip(rollouts, trainer):
+        torch.testing.assert_close(torch.tensor(rollout.logprobs), row[: len(rollout.token_ids)], atol=2e-5, rtol=0)
+
+
+def test_greedy_equals_transformers_generate(loaded):
+    model, processor = loaded.policy.model, loaded.processor
+    for prompt in prompts(loaded, 3):
+        ours = run_group_episodes(LocalEngine(loaded.policy), builder(loaded), [prompt], 1, Sampling(0.0, 12), "x")[0]
+        ids = torch.tensor([prompt.token_ids])
+        theirs = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            pixel_values=prompt.pixel_values,
+            image_grid_thw=prompt.image_grid_thw,
+            mm_token_type_ids=(ids == model.config.image_token_id).int(),
+            do_sample=False,
+            max_new_tokens=12,
+            suppress_tokens=loaded.policy.forbidden_ids.tolist(),
+        )[0, ids.shape[1] :].tolist()
+        assert ours.token_ids == theirs
+        assert ours.text == processor.tokenizer.decode(theirs, skip_special_tokens=True)
+
+
+def test_sampling_follows_the_distribution(loaded):
+    prompt = prompts(loaded, 1)[0]
+    draws = 3000
+    rollouts = run_group_episodes(LocalEngine(loaded.policy), builder(loaded), [prompt], draws, Sampling(0.25, 1, seed=5), "x")
+    with torch.no_grad():
+        expected = loaded.policy.logits(loaded.policy.read([prompt]).last_hidden, 0.25).softmax(-1)[0]
+    found = torch.bincount(torch.tensor([rollout.token_ids[0] for rollout in rollouts]), minlength=len(expected)) / draws
+    top = expected.topk(20).indices
+    deviation = (expected * (1 - expected) / draws).sqrt()
+    assert ((found - expected).abs() < 5 * deviation + 1e-9)[top].all()
+    assert found[loaded.policy.forbidden_ids].sum() == 0
+
+
+def test_rows_stop_at_their_own_end_and_limit(loaded):
+    # an end token made very likely: rows end at different steps, and each keeps exactly one end token
+    policy = loaded.policy
+    prompt = prompts(loaded, 1)[0]
+    original, stop = policy.logits, next(iter(policy.stop_ids))
+
+    def eager(hidden, temperature):
+        logits = original(hidden, temperature)
+        logits[..., stop] += 5.0
+        return logits
+
+    policy.logits = eager
+    try:
+        rollouts = run_group_episodes(LocalEngine(policy), builder(loaded), [prompt], 64, Sampling(1.0, 6, seed=2), "x")
+    finally:
+        policy.logits = original
+    assert len({len(rollout.token_ids) for rollout in rollouts}) > 2
+    for rollout in rollouts:
+        ended = rollout.token_ids[-1] in policy.stop_ids
+        assert rollout.end_reason == ("eos" if ended else "length")
+        assert len(rollout.token_ids) <= 6 and (ended or len(rollout.token_ids) == 6)
+        assert not any(token in policy.stop_ids for token in rollout.token_ids[:-1])
+        assert len(rollout.logprobs) == len(rollout.mask) == len(rollout.token_ids)
+
+
+def test_a_failure_reaches_whoever_waits(loaded):
+    engine = LocalEngine(loaded.policy)
+    original = loaded.policy.read
+    loaded.policy.read = lambda prompts: (_ for _ in ()).throw(RuntimeError("out of memory"))
+    try:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            asyncio.run(engine.generate(prompts(loaded, 1)[0], (), Sampling(1.0, 2)))
+    finally:
+        loaded.policy.read = original

@@ -208,8 +208,8 @@ def _report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
                 "-" if value["parse_rate"] is None else f"{value['parse_rate']:.1%}",
                 f"{value['metrics']['greedy_reward']:.3f}",
             )
-    if (last := summary.get("val_last")) and "best_constant" in last["metrics"]:
-        table.add_row("best constant answer", f"{last['metrics']['best_constant']:.3f}", "", "", "", "")
+    if (last := summary.get("val_last")) and "constant_answer" in last["metrics"]:
+        table.add_row("best constant answer", f"{last['metrics']['constant_answer']:.3f}", "", "", "", "")
     console.print(table)
     if summary["reason"]:
         console.print(summary["reason"])

@@ -273,6 +273,8 @@ def _fill(config: DictConfig, schema: Any, given: dict[Any, Any], prefix: str, p
             else:
                 _fill(config[key], kind, value, f"{full}.", problems)
             continue
+        if kind is float and type(value) is int:
+            value = float(value)
         try:
             config[key] = value
         except OmegaConfBaseException as error:

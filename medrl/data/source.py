@@ -115,7 +115,7 @@ def describe(data: DataSet) -> dict[str, Any]:
         "letters": _shares(sample.ground_truth for sample in samples if sample.kind == "choice"),
         "images": len({key for sample in samples for key in _image_names(sample)}),
         "images_per_sample": dict(sorted(Counter(len(sample.images) for sample in samples).items())),
-        "image_sizes": dict(Counter(size for sample in samples for size in _sizes(sample, data.root)).most_common()),
+        "image_sizes": _tell_sizes(Counter(size for sample in samples for size in _sizes(sample, data.root))),
         "patients": len({patient for sample in samples if (patient := patient_of(sample)) is not None}),
         "modalities": dict(Counter(str(value) for sample in samples if (value := sample.extra_info.get("modality")))),
         "demonstrations": sum(sample.demonstration is not None for sample in samples),
@@ -196,16 +196,26 @@ def _image_names(sample: Sample) -> list[str]:
     ]
 
 
-def _sizes(sample: Sample, root: Path) -> list[str]:
-    """ "640 x 480" of every image, as the adapter says, else from the files' headers."""
+def _tell_sizes(sizes: Counter[tuple[int, int]]) -> dict[str, Any]:
+    """The commonest sizes as "640 x 480", how many there are, and the smallest and largest by area."""
+    by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    return {
+        "common": {f"{width} x {height}": count for (width, height), count in sizes.most_common(TOP)},
+        "distinct": len(sizes),
+        "smallest": list(by_area[0]) if by_area else None,
+        "largest": list(by_area[-1]) if by_area else None,
+    }
+
+
+def _sizes(sample: Sample, root: Path) -> list[tuple[int, int]]:
+    """(width, height) of every image, as the adapter says, else from the header; (0, 0) where it cannot be read."""
     stated = sample.extra_info.get("image_size")
     if stated is not None and len(sample.images) == 1:
-        return [f"{stated[0]} x {stated[1]}"]
+        return [(int(stated[0]), int(stated[1]))]
     sizes = []
     for image in sample.images:
         try:
-            width, height = image_size(image, root)
-            sizes.append(f"{width} x {height}")
+            sizes.append(image_size(image, root))
         except MedrlError:
-            sizes.append("not readable")
+            sizes.append((0, 0))
     return sizes

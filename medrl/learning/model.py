@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers.utils import logging as transformers_logging
 
 from medrl.errors import MedrlError
 from medrl.learning.policy import Policy
@@ -17,6 +18,7 @@ from medrl.learning.tiny import build_tiny, save_tiny, tiny_config_type, tiny_pr
 from medrl.recipe import Engine, Model
 from medrl.vision.resize import ImageFamily, family_of
 
+transformers_logging.disable_progress_bar()  # a bar per saved shard, in the middle of ours
 # control tokens a reply may hold: only those that end it
 VISION_WORDS = ("vision", "image", "video")
 

@@ -134,7 +134,7 @@ def _steps(state: Local) -> Iterator[int]:
         optimizer.load_state_dict(torch.load(found / "optimizer.pt", weights_only=True, map_location=policy.device))
     else:
         summary = _validate(state, engine, 0)
-        state.log({"stage": "grpo", "step": 0, **_flat_validation(summary, state.constant)})
+        state.log({"stage": "grpo", "step": 0, **_flat_validation(summary)})
         _save(state, optimizer, 0)
     saved = first
     yield first
@@ -179,7 +179,7 @@ def _steps(state: Local) -> Iterator[int]:
         last = done == recipe.training.steps
         summary = _validate(state, engine, done) if done % recipe.val.every == 0 or last else None
         if summary:
-            entry |= _flat_validation(summary, state.constant)
+            entry |= _flat_validation(summary)
             run.keep_images(prompts[:8], state.builder.root)
         clock.lap("validate")
         run.write_rollouts(done, rollouts)
@@ -207,7 +207,7 @@ def _validate(state: Local, engine: LocalEngine, step: int) -> dict[str, Any]:
     summary, rollouts = validate(
         engine, state.builder, state.rewards, state.val_prompts, state.recipe.val.attempts, state.sampling
     )
-    summary["metrics"]["best_constant"] = state.constant["reward"]
+    summary["metrics"]["constant_answer"] = state.constant["reward"]
     state.run.write_eval(step, summary, rollouts)
     if step == 0:
         state.run.keep_images(state.val_prompts[:SHOWN_QUESTIONS], state.builder.root)
@@ -273,12 +273,11 @@ def _rollout_metrics(rollouts: list[Rollout], totals: torch.Tensor, groups: torc
     }
 
 
-def _flat_validation(summary: dict[str, Any], constant: dict[str, Any]) -> dict[str, float]:
+def _flat_validation(summary: dict[str, Any]) -> dict[str, float]:
     flat = {
         "val/reward": summary["reward"],
         "val/reward_low": summary["low"],
         "val/reward_high": summary["high"],
-        "val/constant_answer": constant["reward"],
         **{f"val/{name}": value for name, value in summary["metrics"].items()},
     }
     if summary["parse_rate"] is not None:

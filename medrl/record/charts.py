@@ -192,11 +192,12 @@ def _frame(
     x_low: float, x_high: float, low: float, high: float, unit: str, width: int, height: int, from_zero: bool
 ) -> tuple[Area, list[Markup]]:
     """The plotting area and its axes: grid lines at the ticks of the values, ticks of the steps below."""
-    if from_zero or 0 <= low <= 0.7 * high:
+    constant = high - low <= 1e-9 * abs(high)  # a running mean of equal values differs in its last digits
+    if from_zero or 0 <= low <= 0.7 * high or (constant and low >= 0):
         low, high = min(low, 0.0), max(high, 0.0)
     y_ticks = nice_ticks(low, high, 4 if height >= 150 else 2)
     labels = _tick_labels(y_ticks)
-    left = 8 + CHARACTER_PX * max(len(label) for label in [*labels, "step"])
+    left = 8 + CHARACTER_PX * max(len(label) for label in [*labels, "steps"])
     if x_low == x_high:
         x_low, x_high = x_low - 0.5, x_high + 0.5
     area = Area(
@@ -210,8 +211,8 @@ def _frame(
         parts.append(_text("end", left - 6, y + 4, label))
     if unit:
         parts.append(_text("start", 0, 10, unit))
-    parts.append(_text("end", left - 6, height - 6, "step"))
-    for tick in _step_ticks(x_low, x_high, 8 if width > 600 else 4):
+    parts.append(_text("start", 0, height - 6, "step"))
+    for tick in _step_ticks(x_low, x_high, 8 if width > 600 else 5):
         label = number_text(tick)
         half = CHARACTER_PX * len(label) / 2
         parts.append(_text("middle", min(area.x(tick), width - half), height - 6, label))  # not over the edge
@@ -298,8 +299,7 @@ def _svg(title: str, told: str, width: int, height: int, area: Area, parts: Sequ
 
 def _nothing(title: str, width: int, height: int) -> Markup:
     return Markup(
-        '<svg class="chart" role="img" viewBox="0 0 {w} {h}" aria-label="{title}. Nothing recorded yet.">'
-        "{text}</svg>"
+        '<svg class="chart" role="img" viewBox="0 0 {w} {h}" aria-label="{title}. Nothing recorded yet.">{text}</svg>'
     ).format(w=width, h=height, title=title, text=_text("middle", width / 2, height / 2, "nothing recorded yet"))
 
 

@@ -70,8 +70,9 @@ class Card:
     kind: str
     outcome: str
     question: str
-    options: tuple[tuple[str, str], ...]
+    options: tuple[tuple[str, str], ...]  # empty when the question already spells them out
     truth: str
+    truth_option: str
     truth_for_model: str
     prompt: str
     pictures: tuple[Picture, ...]
@@ -201,15 +202,18 @@ def _card(
 ) -> Card:
     row = rows[-1]
     truth, truth_for_model = _text(row, "ground_truth"), _text(row, "truth_in_model_frame")
-    options = _dict(row, "options")
+    question = shorten(_text(row, "question"), PROMPT_CHARACTERS)
+    options = {str(key)[:20]: shorten(str(text), 300) for key, text in list(_dict(row, "options").items())[:26]}
+    spelt_out = all(text in question for text in options.values())
     return Card(
         sample_id=shorten(_text(row, "sample_id"), LABEL_CHARACTERS),
         data_source=shorten(_text(row, "data_source"), LABEL_CHARACTERS),
         kind=shorten(_text(row, "kind") or "other", 40),
         outcome=outcome,
-        question=shorten(_text(row, "question"), PROMPT_CHARACTERS),
-        options=tuple((str(letter)[:20], shorten(str(text), 300)) for letter, text in list(options.items())[:26]),
+        question=question,
+        options=() if spelt_out else tuple(options.items()),
         truth=shorten(truth, LABEL_CHARACTERS),
+        truth_option=options.get(truth, ""),
         truth_for_model=shorten(truth_for_model, LABEL_CHARACTERS) if truth_for_model != truth else "",
         prompt=shorten(_REPEATED_TOKEN.sub(_counted, _text(row, "prompt")[:200_000]), PROMPT_CHARACTERS),
         pictures=pictures(run_dir, row, [("truth", truth_for_model or truth), *box_texts]),
@@ -283,7 +287,7 @@ def _chips(row: Row, judged_by: str) -> Iterable[Chip]:
         yield Chip(shorten(str(name), 60), f"missing: {shorten(str(reason), 300)}", "missing")
     for name, value in list(_dict(row, "scores").items())[:12]:
         if str(name).split("/")[0] not in missing:
-            yield Chip(shorten(str(name), 60), number_text(_number(value)), "plain")
+            yield Chip(shorten(str(name).removesuffix("/score"), 60), number_text(_number(value)), "plain")
 
 
 def _outcome(before: Row, after: Row, judged_by: str) -> str:

@@ -20,7 +20,7 @@ NOISY = 60  # from so many steps on, a per-step value is drawn faint behind its 
 SMALL_POINTS = 160
 MAX_OTHER_CHARTS = 80
 MAX_COMPONENTS = 5
-TIME_PARTS = ("time/generate_s", "time/score_s", "time/update_s")
+TIME_PARTS = ("time/generate_s", "time/score_s", "time/update_s", "time/validate_s", "time/build_s")
 HELD_OUT = ("val/reward", "val/reward_low", "val/reward_high", "val/greedy_reward", "val/constant_answer")
 TILES = (  # of the grid: one figure, or two half as high that belong together; (metric, title, unit) each
     (("rollout/length", "Reply length", "tokens"), ("rollout/truncated", "Cut off by the length limit", "fraction")),
@@ -164,8 +164,8 @@ def _smoothed(label: str, points: Sequence[Point], colour: int = 1) -> list[Curv
         return [Curve(label, points, colour)]
     window = len(points) // 40 * 2 + 1  # odd, a twentieth of the run
     return [
-        Curve("this step", points, colour, faint=True),
-        Curve(f"{label}, mean of {window} steps", running_mean(points, window), colour),
+        Curve("this step alone", points, colour, faint=True),
+        Curve(label, running_mean(points, window), colour),
     ]
 
 

@@ -21,6 +21,7 @@ from markupsafe import Markup
 from medrl.errors import MedrlError
 from medrl.record import gallery, panels
 from medrl.record.charts import number_text
+from medrl.record.files import write_text
 from medrl.record.gallery import shorten
 
 HERE = Path(__file__).parent
@@ -49,9 +50,7 @@ def write_report(run_dir: Path) -> Path:
     problems: list[str] = []
     page = _environment().get_template("report.html.jinja").render(_contents(run_dir, problems), problems=problems)
     path = run_dir / "report.html"
-    aside = path.with_name(".report.html.part")
-    aside.write_bytes(page.encode("utf-8", "backslashreplace"))  # a lone surrogate in a reply is no valid UTF-8
-    aside.replace(path)
+    write_text(path, page.encode("utf-8", "backslashreplace").decode())  # a lone surrogate cannot be UTF-8
     return path
 
 
@@ -114,6 +113,8 @@ def _contents(run_dir: Path, problems: list[str]) -> dict[str, Any]:
         finished = False
         summary = {"val_first": first.get("summary"), "steps": _last_step(stages)}
         summary["val_last"] = last.get("summary") if last is not first else None
+    if len(evaluations) == 1 and summary.get("val_first"):
+        summary["val_last"] = None  # the only one there is, again: no comparison
     step, rows = _last_rollouts(run_dir, problems)
     group_cards, group_count, flat_count = gallery.groups(run_dir, rows)
     held_out = gallery.held_out(run_dir, _rows(first), _rows(last))
@@ -194,7 +195,7 @@ def _read_lines(path: Path, problems: list[str]) -> list[dict[str, Any]]:
             elif value is not None:
                 bad += 1
     if bad:
-        problems.append(f"{path.name}: {bad} line{'' if bad == 1 else 's'} could not be read and stay out of this page.")
+        problems.append(f"{path.name}: {bad} line{'' if bad == 1 else 's'} could not be read; they are left out.")
     return found
 
 

@@ -64,7 +64,7 @@ def _sample(
 
 
 def _question_type(published: str) -> str | None:
-    """ "PRSE" is PRES, "PRES, ATTRIB" is "ATTRIB, PRES": one name for one type.
+    """One name for one type: misspellings mended, several types in alphabetical order.
 
     >>> _question_type("PRSE"), _question_type("PRES, ATTRIB"), _question_type("Other")
     ('PRES', 'ATTRIB, PRES', 'OTHER')

@@ -1,0 +1,40 @@
+# Two commands on a bare machine with python3.11, pip and make:
+#   make quickstart   set up, train the first model, show its report
+#   make test         set up, run the tests (under five minutes on two cores)
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# no bytecode means every import is compiled again, in every process; spinning OpenMP pools fight over few cores
+RUN := env -u PYTHONDONTWRITEBYTECODE OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false
+SEED ?= 0
+ARGS ?=
+
+.PHONY: quickstart test test-cluster lint setup clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(RUN) $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt -e ".[dev]"
+	touch $@
+
+quickstart: setup
+	$(RUN) $(BIN)/medrl train recipes/quickstart.yaml seed=$(SEED) name=quickstart_seed$(SEED) $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(RUN) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not cluster" $(ARGS)
+
+test-cluster: setup
+	command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
+	$(RUN) $(BIN)/python -m pytest -m cluster $(ARGS)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

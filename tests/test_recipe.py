@@ -1,0 +1,97 @@
+"""Every mistake in a recipe is named, all at once, with the key that was meant."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from makers import RECIPE
+
+from medrl.errors import MedrlError
+from medrl.recipe import changed_keys, known_keys, load_recipe, recipe_from, to_yaml
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def mistakes(**changes):
+    given = copy.deepcopy(RECIPE)
+    for key, value in changes.items():
+        section, _, name = key.partition("__")
+        if name:
+            given.setdefault(section, {})[name] = value
+        else:
+            given[section] = value
+    with pytest.raises(MedrlError) as caught:
+        recipe_from(given, "some.yaml", "some")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"model__max_pixel": 3}, "did you mean model.max_pixels?"),
+        ({"lr": 1e-6}, "did you mean optimizer.lr?"),
+        ({"rollout": {"n": 4}}, "rollout.n: no such key; medrl calls it algorithm.group_size"),
+        ({"optimizer__learning_rate": 1}, "medrl calls it optimizer.lr"),
+        ({"rewards": {"a": {"use": "x.py", "wieght": 1}}}, "did you mean rewards.a.weight?"),
+        ({"algorithm__group_size": 1}, "at least 2 are needed"),
+        ({"algorithm__group_size": "many"}, "algorithm.group_size='many'"),
+        ({"algorithm__advantage": "gae"}, "expected one of grpo, dr_grpo"),
+        ({"training__minibatches": 3}, "does not divide"),
+        ({"model__min_pixels": 10**7}, "above model.max_pixels"),
+        ({"sampling__temperature": 0}, "teach nothing"),
+        ({"rewards": {}}, "none given"),
+        ({"rewards": {"a": {"use": "x.py", "weight": 0}}}, "every weight is 0"),
+        ({"rewards": {"a": {}}}, "rewards.a.use: no value"),
+        ({"rewards": {"a": "x.py"}}, "expected {use: path.py"),
+        ({"model__lora_dropout": 0.1}, "without LoRA"),
+        ({"val__every": 0}, "val.every=0: expected at least 1"),
+        ({"data": 3}, "data: found 3, expected a mapping"),
+    ],
+)
+def test_a_mistake_is_named_with_its_remedy(change, told):
+    assert told in mistakes(**change)
+
+
+def test_all_mistakes_are_reported_together():
+    text = mistakes(model__max_pixel=3, lr=1, algorithm__group_size="x", sampling__temprature=1)
+    assert text.startswith("some.yaml: 4 mistakes.") and text.count("\n  - ") == 4
+
+
+def test_overrides_win_and_are_checked(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("model: {path: tiny}\ndata: {train: a, val: b}\nrewards: {r: {use: x.py}}\ntraining: {steps: 3}\n")
+    recipe = load_recipe(path, ["training.steps=7", "rewards.r.weight=0.5", "data.options.task=count"])
+    assert (recipe.training.steps, recipe.rewards["r"].weight, recipe.data.options["task"]) == (7, 0.5, "count")
+    assert recipe.name == "mine"
+    with pytest.raises(MedrlError, match="expected key=value"):
+        load_recipe(path, ["training.steps"])
+    with pytest.raises(MedrlError, match=r"mine\.yaml"):
+        load_recipe(tmp_path / "other.yaml")
+
+
+def test_unreadable_yaml_is_a_readable_error(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("model: {path: tiny\n")
+    with pytest.raises(MedrlError, match="not a readable recipe"):
+        load_recipe(path)
+
+
+def test_resolved_recipe_reads_back_equal(tmp_path):
+    first = recipe_from(copy.deepcopy(RECIPE), "x", "some")
+    path = tmp_path / "some.yaml"
+    path.write_text(to_yaml(first))
+    assert changed_keys(first, load_recipe(path)) == []
+
+
+def test_changed_keys_lists_old_and_new():
+    first, second = (recipe_from(copy.deepcopy(RECIPE), "x", "some") for _ in range(2))
+    second.optimizer.lr, second.data.options["task"] = 5.0, "side"
+    assert changed_keys(first, second) == ["data.options.task: count -> side", "optimizer.lr: 0.001 -> 5.0"]
+
+
+def test_shipped_recipes_are_valid_and_keys_stay_few():
+    recipes = sorted((REPOSITORY / "recipes").rglob("*.yaml"))
+    assert recipes
+    for path in recipes:
+        load_recipe(path)
+    assert len(known_keys()) <= 70

@@ -64,7 +64,9 @@ class PromptBuilder:
         self.root = root
         self.image_token = processor.image_token
         # what a data file must not smuggle into the prompt: control tokens such as <|im_end|> or <|image_pad|>
-        self.control_tokens = tuple(token for token in self.tokenizer.all_special_tokens if token)
+        self.control_tokens = tuple(
+            token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special
+        )
 
     def count(self, sample: Sample) -> int:
         """Prompt tokens, image tokens included, from picture headers alone: nothing is decoded."""

@@ -76,8 +76,8 @@ def load_model(model: Model, engine: Engine, seed: int, base_folder: Path) -> Lo
     stop_ids = _stop_ids(network, tokenizer)
     forbidden = [
         index
-        for token, index in tokenizer.get_added_vocab().items()
-        if index not in stop_ids and (index in tokenizer.all_special_ids or any(word in token for word in VISION_WORDS))
+        for index, token in tokenizer.added_tokens_decoder.items()
+        if index not in stop_ids and (token.special or any(word in token.content for word in VISION_WORDS))
     ]
     policy = Policy(
         network,

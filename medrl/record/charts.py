@@ -15,7 +15,7 @@ Point = tuple[float, float]  # (step, value)
 
 COLOURS = 6
 MAX_POINTS = 500
-MAX_DOTS = 40  # a curve of so few points shows each one
+MAX_DOTS = 20  # a curve of so few points shows each one
 LARGEST = 1e300  # beyond it a difference overflows; such a value is a gap like NaN
 CHARACTER_PX = 6.3  # of the 11 px tick labels, generous: a label may not be cut off
 

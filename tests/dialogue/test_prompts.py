@@ -1,0 +1,47 @@
+"""Prompt styles: the two that are shipped, the user's own, and what a broken one says."""
+
+import pytest
+from makers import samples
+
+from medrl.dialogue.prompts import load_style
+from medrl.errors import MedrlError
+
+
+def test_styles_ask_for_what_their_name_says():
+    sample = samples(1, task="side")[0]
+    think, no_think = (load_style(name).messages(sample)[-1]["content"] for name in ("think", "no_think"))
+    assert think.startswith("<image>In which half") and "<think> </think>" in think and "letter inside <answer>" in think
+    assert "<think>" not in no_think and "<answer> </answer>" in no_think
+    assert load_style("think").thinks and not load_style("no_think").thinks
+
+
+def test_a_users_template_sees_the_sample(tmp_path):
+    path = tmp_path / "mine.jinja"
+    path.write_text("{{ question }} [{{ kind }}, {{ extra_info.modality }}]")
+    style = load_style(str(path))
+    sample = samples(1)[0]
+    assert style.messages(sample)[-1]["content"].endswith(f"[count, {sample.extra_info['modality']}]")
+    assert load_style("mine.jinja", beside=tmp_path).sha256 == style.sha256
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [("{{ question", "line 1"), ("no placeholder at all", "changed the number of <image>"), ("{{ question }}{{ question }}", "exactly once")],
+)
+def test_a_broken_template_is_named(tmp_path, source, told):
+    path = tmp_path / "bad.jinja"
+    path.write_text(source)
+    with pytest.raises(MedrlError, match=told):
+        load_style(str(path)).messages(samples(1)[0])
+
+
+def test_an_unknown_style_lists_the_known():
+    with pytest.raises(MedrlError, match="expected one of no_think, think"):
+        load_style("thinking")
+
+
+def test_a_template_cannot_reach_python(tmp_path):
+    path = tmp_path / "evil.jinja"
+    path.write_text("{{ question.__class__.__mro__ }}")
+    with pytest.raises(Exception, match="unsafe|access"):
+        load_style(str(path)).messages(samples(1)[0])

@@ -24,7 +24,9 @@ app.add_typer(data_app, name="data")
 console = Console(highlight=False)
 
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe such as recipes/quickstart.yaml.", show_default=False)]
-Overrides = Annotated[list[str] | None, typer.Argument(help="Changes to the recipe: key.sub=value …", show_default=False)]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Changes to the recipe: key.sub=value …", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -33,7 +35,9 @@ def train(
     recipe: RecipeArgument,
     overrides: Overrides = None,
     as_json: AsJson = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Move an existing run of this name aside instead of resuming.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Move an existing run of this name aside instead of resuming.")
+    ] = False,
 ) -> None:
     """Train a recipe; the same command resumes an interrupted run."""
     from medrl import preflight  # heavy imports wait until a command needs them
@@ -47,7 +51,9 @@ def train(
         plan = preflight.check(settings, beside, progress.working)
         run = Run.open(settings, fresh=fresh)
         if done and done["status"] == "completed" and not fresh:
-            console.print(f"{run.folder} is already complete. Run it again with --fresh, or give it another name (name=…).")
+            console.print(
+                f"{run.folder} is already complete. Run it again with --fresh, or give it another name (name=…)."
+            )
             _report(done, run.folder, as_json)
             return
         for warning in plan.warnings:
@@ -125,7 +131,11 @@ def data_show(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJs
 
     train, val = _load_both(recipe, overrides)
     shared = overlap(train.samples, val.samples)
-    facts = {"train": describe(train), "val": describe(val), "shared_between_splits": {k: len(v) for k, v in shared.items()}}
+    facts = {
+        "train": describe(train),
+        "val": describe(val),
+        "shared_between_splits": {k: len(v) for k, v in shared.items()},
+    }
     _print(facts, as_json)
 
 
@@ -195,7 +205,9 @@ def _report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**summary, "run": str(folder)}))
         return
-    table = Table(title=f"{folder.name}: {summary['status']} after {summary['steps']} steps, {summary['seconds']:.0f} s")
+    table = Table(
+        title=f"{folder.name}: {summary['status']} after {summary['steps']} steps, {summary['seconds']:.0f} s"
+    )
     for heading in ("held-out", "reward", "95 % interval", "questions", "answers read", "greedy"):
         table.add_column(heading, justify="left" if heading == "held-out" else "right")
     for name, key in (("before GRPO", "val_first"), ("after GRPO", "val_last")):

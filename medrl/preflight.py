@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medrl.data.sample import Sample
-from medrl.data.source import DataSet, load
+from medrl.data.source import DataSet, load, tell_reasons
 from medrl.dialogue.prompts import PromptStyle, load_style
 from medrl.dialogue.tokens import PromptBuilder
 from medrl.errors import MedrlError
@@ -68,7 +68,13 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     processor = attempt(lambda: load_processor(recipe.model.path))
     attempt(lambda: pick_device(recipe.engine.device))
     train, val, demonstrations = loaded["train"], loaded["val"], loaded["demonstrations"]
-    if problems or train is None or val is None or not isinstance(style, PromptStyle) or not isinstance(processor, tuple):
+    if (
+        problems
+        or train is None
+        or val is None
+        or not isinstance(style, PromptStyle)
+        or not isinstance(processor, tuple)
+    ):
         raise MedrlError("\n".join(problems))
     assert isinstance(rewards, list)
 
@@ -94,6 +100,14 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
                 f"sft.steps={recipe.sft.steps} asks for a cold start, but {without} of {len(demonstrations.samples)} samples have "
                 "no demonstration (extra_info.demonstration). Use data that has them, or sft.steps=0."
             )
+    for name, items in (("train", train), ("val", val)):
+        rows = len(items.refused) + len(items.samples)
+        share = len(items.refused) / rows
+        if share > recipe.data.max_refused:
+            problems.append(
+                f"data.{name}={getattr(data, name)}: {len(items.refused)} of {rows} rows cannot be "
+                f"used{tell_reasons(items.refused)}. Mend them, or set data.max_refused={share + 0.005:.2f} to train without them."
+            )
     everything = [*train.samples, *val.samples, *(demonstrations.samples if demonstrations else [])]
     longest, faults = _count(builder, everything, recipe.sampling.max_prompt_tokens, progress)
     problems += faults
@@ -102,7 +116,7 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     if problems:
         raise MedrlError("\n".join(problems))
     warnings = [
-        f"{len(items.refused)} rows of {name} were refused, the first: {items.refused[0].place}: {items.refused[0].reason}"
+        f"{name}: training without {len(items.refused)} unusable rows{tell_reasons(items.refused)}"
         for name, items in (("train", train), ("val", val))
         if items.refused
     ]
@@ -138,8 +152,9 @@ def _count(
     if too_long:
         worst, name = max(too_long)
         faults.append(
-            f"{len(too_long)} of {len(samples)} prompts are longer than sampling.max_prompt_tokens={most}; the longest is {name} with "
-            f"{worst} tokens, pictures included. Lower model.max_pixels={builder.max_pixels} or raise sampling.max_prompt_tokens; "
+            f"{len(too_long)} of {len(samples)} prompts are longer than sampling.max_prompt_tokens={most}; the longest, {name}, "
+            f"has {worst} tokens, pictures included. Lower model.max_pixels={builder.max_pixels} "
+            "or raise sampling.max_prompt_tokens; "
             "prompts with pictures are never cut."
         )
     return longest, faults

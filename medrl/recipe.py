@@ -42,6 +42,7 @@ class Data:
     val_options: dict[str, Any] = field(default_factory=dict)
     demonstration_options: dict[str, Any] = field(default_factory=dict)
     shuffle: bool = True
+    max_refused: float = 0.0  # share of rows that may be unusable; above it nothing starts
 
 
 @dataclass
@@ -319,7 +320,8 @@ def _contradictions(config: DictConfig) -> list[str]:
         )
     if config.sampling.temperature <= 0:
         problems.append(
-            f"sampling.temperature={config.sampling.temperature}: attempts at temperature 0 are all alike and teach nothing; use 1.0"
+            f"sampling.temperature={config.sampling.temperature}: "
+            "attempts at temperature 0 are all alike and teach nothing; use 1.0"
         )
     if not config.rewards:
         problems.append("rewards: none given; name at least one, such as `answer: {use: rewards/choice.py}`")
@@ -361,7 +363,7 @@ def _keys(schema: Any, prefix: str) -> Sequence[str]:
 
 def _missing(config: DictConfig, prefix: str) -> list[str]:
     found = []
-    for key in config:
+    for key in map(str, config):
         if OmegaConf.is_missing(config, key):
             found.append(f"{prefix}{key}")
         elif isinstance(config[key], DictConfig):

@@ -44,7 +44,12 @@ def tiny(seed: int = 0, **model: Any) -> Loaded:
 
 def builder(loaded: Loaded, style: str = "think", max_prompt_tokens: int = 512) -> PromptBuilder:
     return PromptBuilder(
-        loaded.processor, loaded.family, load_style(style), min_pixels=784, max_pixels=200704, max_prompt_tokens=max_prompt_tokens
+        loaded.processor,
+        loaded.family,
+        load_style(style),
+        min_pixels=784,
+        max_pixels=200704,
+        max_prompt_tokens=max_prompt_tokens,
     )
 
 

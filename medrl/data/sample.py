@@ -5,7 +5,7 @@ round. What medrl knows beyond them (kind, options, patient, size, demonstration
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def make_sample(
     data_source: str,
     question: str,
     images: Iterable[dict[str, Any]],
-    ground_truth: str | int | list[float],
+    ground_truth: str | int | Sequence[float],
     kind: str,
     split: str,
     **extra_info: Any,

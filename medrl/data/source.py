@@ -57,8 +57,8 @@ def load(
     samples: list[Sample] = []
     refused: list[Refused] = []
     for item in _read(plugin, root if root is None else folder, split, options):
-        if isinstance(item, Sample) and (reason := check(item) or _image_fault(item, folder)):
-            item = Refused(item.id, reason)
+        if isinstance(item, Sample):
+            item = _refused(item, folder) or item
         if isinstance(item, Refused):
             refused.append(item)
             continue
@@ -68,7 +68,7 @@ def load(
     if not samples:
         raise MedrlError(
             f"{adapter}: split {split!r} of {folder} has not one usable sample; {len(refused)} records were refused"
-            f"{_tell_reasons(refused)}. Check the root, the split and the options {options}."
+            f"{tell_reasons(refused)}. Check the root, the split and the options {options}."
         )
     return DataSet(samples, refused, _digest(samples, folder), folder)
 
@@ -140,20 +140,24 @@ def _read(plugin: Plugin, root: Path | None, split: str, options: dict[str, Any]
         raise MedrlError(f"{plugin.path}: failed after {number} records. Its traceback:\n{trace}") from None
 
 
-def _image_fault(sample: Sample, root: Path) -> str | None:
-    """Why an image given by its path cannot be opened, or None; the file itself is not read."""
+def _refused(sample: Sample, root: Path) -> Refused | None:
+    """Why a sample is no use, or None; of an image given by its path only the place is looked at, not the file."""
+    if reason := check(sample):
+        return Refused(sample.id, reason)
     for image in sample.images:
         if image.get("bytes") is None:
+            place = f"{sample.id}, image {image['path']}"
             try:
                 there = resolve_inside(root, image["path"]).is_file()
             except MedrlError:
-                return "an image path leads outside the root"
+                return Refused(place, "the image path leads outside the root")
             if not there:
-                return "an image file is not there"
+                return Refused(place, "the image file is not there")
     return None
 
 
-def _tell_reasons(refused: list[Refused]) -> str:
+def tell_reasons(refused: list[Refused]) -> str:
+    """The three commonest reasons, each with how often and one place; empty when nothing was refused."""
     if not refused:
         return ""
     common = Counter(one.reason for one in refused).most_common(3)

@@ -28,7 +28,7 @@ _SEPARATORS = re.compile(r"(?:[\s,;/&]|(?<![A-Za-z])and(?![A-Za-z]))++", re.IGNO
 _BETWEEN_LETTER_AND_TEXT = re.compile(r"""[\s.:,;()\[\]{}"'=/-]*+""")
 _LETTER_WORD = r"(?:and|or|nor|vs|is|was|because|but)(?!\w)"  # after these words' left neighbour "A" is no article
 _ARTICLE_FOLLOWED = re.compile(rf" (?!{_LETTER_WORD})\w", re.IGNORECASE)
-_LEADING_ARTICLE = re.compile(rf"(?:an|the|a(?! {_LETTER_WORD})) (?=\w)", re.IGNORECASE)
+_LEADING_ARTICLE = re.compile(rf"\A(?:an|the|a(?! {_LETTER_WORD})) (?=\w)", re.IGNORECASE)
 _LAST_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]{2,}\Z")
 
 
@@ -66,9 +66,9 @@ def read_options(region: str, options: Mapping[str, str]) -> set[str]:
     hidden = bytearray(len(text))
     for mention in texts:
         hidden[mention.start : mention.end] = b"\x01" * (mention.end - mention.start)
-    if not brackets_match(text):  # perhaps an option's own, "[0, 5)"; else JSON cut short or with a bracket too many
-        if not brackets_match("".join(" " if covered else sign for sign, covered in zip(text, hidden))):
-            return set()
+    # an option may own an odd bracket, "[0, 5)"; any other is JSON cut short or with a bracket too many
+    if not brackets_match(text) and not brackets_match(_uncovered(text, hidden)):
+        return set()
     letters = _letter_mentions(text, {letter.upper(): letter for letter in options}, hidden)
     return asserted(text, _joined(text, texts, letters))
 
@@ -83,7 +83,7 @@ def plain_option(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    return _LEADING_ARTICLE.sub("", normalise(text).rstrip(" .,;!"), count=1)
+    return _LEADING_ARTICLE.sub("", normalise(text).rstrip(" .,;!"))
 
 
 @lru_cache(maxsize=256)
@@ -121,7 +121,7 @@ def _is_word(sign: str) -> bool:
 
 
 def _text_mentions(text: str, patterns: tuple[_Text, ...]) -> list[Mention[str]]:
-    """Where options are named by their text: what lies inside a longer find is dropped, an exact find beats a plural."""
+    """Where options are named by text: what lies inside a longer find is dropped, an exact find beats a plural."""
     found = []
     for option in patterns:
         for match in option.pattern.finditer(text):
@@ -136,6 +136,10 @@ def _text_mentions(text: str, patterns: tuple[_Text, ...]) -> list[Mention[str]]
         as_exact_as_the_first = [find for find in same_place if find[2] == same_place[0][2]]
         kept += [Mention(letter, start, -minus_end) for _, _, _, letter in as_exact_as_the_first]
     return kept
+
+
+def _uncovered(text: str, hidden: bytearray) -> str:
+    return "".join(" " if covered else sign for sign, covered in zip(text, hidden))
 
 
 def _letter_mentions(text: str, letters: Mapping[str, str], hidden: bytearray) -> list[Mention[str]]:
@@ -169,7 +173,7 @@ def _first_place(text: str) -> int:
 
 
 def _names_an_option(text: str, start: int, end: int, first: int) -> bool:
-    """True where even a lower-case letter must be an option: in brackets, before `)`, first and set off, after a cue."""
+    """True where even a lower-case letter is an option: in brackets, before `)`, first and set off, after a cue."""
     closed = _CLOSED_AFTER.match(text, end)
     if closed and (closed[0].endswith(")") or text[max(0, start - 2) : start].rstrip()[-1:] in ("[", "{")):
         return True
@@ -179,7 +183,7 @@ def _names_an_option(text: str, start: int, end: int, first: int) -> bool:
 
 
 def _joined(text: str, texts: list[Mention[str]], letters: list[Mention[str]]) -> list[Mention[str]]:
-    """Both lists in order, a letter and the text of the same option side by side made one: "not C (Gram)" rejects both."""
+    """Both lists in order; a letter and the text of its option side by side are one: "not C (Gram)" rejects both."""
     joined: list[Mention[str]] = []
     last_is_text = False
     tagged = [(mention, True) for mention in texts] + [(mention, False) for mention in letters]

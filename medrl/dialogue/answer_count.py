@@ -6,49 +6,51 @@ grown onto it, a slash, "hundred") makes the whole region unreadable, since drop
 
 import re
 
-from medrl.dialogue.answer_json import brackets_match, find_objects, finite_number, is_json
+from medrl.dialogue.answer_json import brackets_match, find_objects, finite_number
 from medrl.dialogue.answer_mentions import Mention, asserted
 from medrl.dialogue.answer_region import agreed, normalise
 
-NUMBER_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty"
-).split()
+NUMBER_WORDS = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+]  # fmt: skip
+MAX_NUMBERS = 1000  # a region that repeats a number more often is a loop, not an answer
 MAX_DIGITS = 300  # beyond this a number is noise, and Python refuses to convert more than 4300 digits
 
 _VALUE_OF = {word: value for value, word in enumerate(NUMBER_WORDS)}
 # `t2` and `COVID19` are words: digits behind a letter are no number, digits before one are
 _NUMBER = re.compile(rf"(?<![\w])(?:[0-9](?:[.,]?[0-9])*+|(?:{'|'.join(NUMBER_WORDS)})(?!\w))", re.IGNORECASE)
 _PLAIN_DIGITS = re.compile(r"(?:[0-9]++|[0-9]{1,3}(?:,[0-9]{3})++)(?:\.0++)?")
+_LIST_OF_NUMBERS = re.compile(r"\[[^\[\]]*[0-9]")
 _LIST_KEYS = {"point_2d": 2, "bbox_2d": 4}
 
 _HEDGE = r"(?:(?:of|about|around|approximately|roughly|circa|the|a|an|some|~)\s+)*~?\s*"
 _LARGE = r"(?:thirty|forty|fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?|millions?|billions?|dozens?)"
 _SPOILED_BEFORE = re.compile(
     rf"""(?:
-        [-+±.^/÷×=]\Z(?<!\w\s=)(?<!\s=)(?<!\w=)                  # a sign, a cut decimal, an operator; n=5 is fine
-      | (?:\A|[(\[\n])\s*-\s*\Z | [+±^/÷×]\s*\Z                  # "- 5" with nothing before it, "+ 5", "2 / 5"
-      | [0-9]\s*[-*~:]\s*\Z                                      # a range, product or ratio of two numbers
-      | (?:[<>≤≥≦≧⩽⩾≲≳≮≯]=?|\\(?:leq?|geq?|lt|gt|pm|infty)(?!\w))\s*{_HEDGE}\Z
+        [-.]                                        # a sign, a hyphenated word, or a cut decimal
+      | [+±^/÷×]\s* | (?:\A|[(\[\n])\s*-\s*         # "+ 5", "7 / 9", and "- 5" with nothing before it
+      | [0-9]\s*[-*~:]\s*                           # a range, product or ratio of two numbers
+      | (?:[<>≤≥≦≧⩽⩾≲≳≮≯]=?|\\(?:leq?|geq?|lt|gt|pm)(?!\w))\s*{_HEDGE}
       | (?<!\w)(?:
             (?:minus|negative|plus|times)\s+
           | (?<!rather\s)than\s+{_HEDGE}
-          | at\s+(?:the\s+)?(?:least|most|minimum|maximum)\s+{_HEDGE}
-          | (?:over|under|above|below|up\s*to|upwards?|beyond|exceed(?:s|ing)?|min|max|minimum|maximum)[.:]?\s+{_HEDGE}
+          | at\s+(?:the\s+)?(?:very\s+)?(?:least|most|minimum|maximum):?\s+{_HEDGE}
+          | (?:over|under|above|below|up\s*to|upwards?|beyond|exceed(?:s|ing)?|minimum|maximum|min|max)[.:]?\s+{_HEDGE}
           | as\s+(?:many|few|much)\s+as\s+{_HEDGE}
-          | {_LARGE}(?:\s+|-|\s+and\s+)
-        )\Z
-    )""",
+          | {_LARGE}(?:\s+and\s+|\s+)
+        )
+    )\Z""",
     re.IGNORECASE | re.VERBOSE,
 )
 _SPOILED_AFTER = re.compile(
     rf"""(?:
-        [\w+%°^'] | -(?!ish\b) | \.?[*/÷×=\\]\s*\S | \s*[+%±÷×^/] | \s*-\s*(?:\Z|[0-9])
-      | \s*[*~:]\s*[0-9] | \s+[x]\s+[0-9]
-      | \s+(?:percent|per\s+cent)(?!\w) | \s+plus(?!\w) | \s+to\s+[0-9]
+        [\w^] | '\w | -(?!ish(?!\w))                 # grown onto something: 5mm, 3rd, 5-fold
+      | \s*(?:[+%°±÷×/]|\\(?:%|times|cdot|pm)) | \s+(?:percent|per\s+cent|plus)(?!\w)
+      | \s*(?:[-*~:]|\bx\b|\bto\b)\s*[0-9] | \s*-\s*\Z
       | [\s-]+(?:and\s+(?:an?|one)\s+)?(?:half|halves|thirds?|quarters?|(?:four|fif|six|seven|eigh|nin|ten)ths?)(?!\w)
       | [\s-]+{_LARGE}(?!\w)
-      | (?:\s+\w+){{0,2}}[\s,]+(?:
+      | (?:\s+(?!more\s)\w+){{0,2}}[\s,(]+(?:        # "5 lesions or more", but not "5 more or less"
             (?:or|and)\s+(?:more|less|fewer|greater|higher|lower|larger|smaller|above|below|over|under|up|counting)
           | at\s+(?:the\s+)?(?:very\s+)?(?:least|most|minimum|maximum)
           | (?:minimum|maximum|min|max)
@@ -73,13 +75,11 @@ def _count(region: str) -> int | None:
     text = normalise(region)
     if text.rstrip(" .!;").lower() == "none":
         return 0
-    if text.startswith(("[", "(")) and is_json(text) and not text[1:-1].strip().isalnum():
-        return None  # a list alone is no count; (5) and (five) are numbers in brackets
-    without_objects = _objects_as_counts(text)
-    if without_objects is None or not brackets_match(without_objects) or _NOT_FINITE.search(without_objects):
+    plain = _objects_as_counts(text)
+    if plain is None or not brackets_match(plain) or _LIST_OF_NUMBERS.search(plain) or _NOT_FINITE.search(plain):
         return None
-    mentions = _numbers(without_objects)
-    values = asserted(without_objects, mentions) if mentions is not None else set()
+    numbers = _numbers(plain)
+    values = asserted(plain, numbers) if numbers is not None else set()
     return values.pop() if len(values) == 1 else None
 
 
@@ -95,21 +95,20 @@ def _objects_as_counts(text: str) -> str | None:
     return "".join([*pieces, text[end:]]).strip()
 
 
-def _count_in_object(found: dict[str, object]) -> str | None:
-    """The number under `counts`, `count` or `answer`, as text; None unless all agree with each other and the lists."""
-    stated = [found[key] for key in ("counts", "count", "answer") if key in found]
-    counts = {_whole_number(value) for value in stated}
-    if len(counts) != 1 or None in counts:
-        return None
-    count = counts.pop()
+def _count_in_object(found: dict[str, object]) -> int | None:
+    """The number under `counts`, `count` or `answer`; None unless they agree with each other and with the lists."""
+    stated = {_stated(found[key], as_text=key == "answer") for key in ("counts", "count", "answer") if key in found}
+    count = stated.pop() if len(stated) == 1 else None
     lengths = {_length(found[key], size) for key, size in _LIST_KEYS.items() if isinstance(found.get(key), list)}
-    return str(count) if lengths <= {count} else None
+    return count if lengths <= {count} else None
 
 
-def _whole_number(value: object) -> int | None:
+def _stated(value: object, as_text: bool) -> int | None:
+    """A JSON value as a count; a string is a numeric one or, under `answer`, stands for what it says."""
     if isinstance(value, str):
-        mentions = _numbers(normalise(value))
-        return mentions[0].value if mentions and len({mention.value for mention in mentions}) == 1 else None
+        if as_text:
+            return _count(value)
+        return _as_count(value.strip()) if _is_plain(value.strip()) else None
     number = finite_number(value)
     return int(number) if number is not None and number >= 0 and number == int(number) else None
 
@@ -126,12 +125,19 @@ def _numbers(text: str) -> list[Mention[int]] | None:
     found = []
     for match in _NUMBER.finditer(text):
         word = match[0].lower()
-        if word not in _VALUE_OF and (not _PLAIN_DIGITS.fullmatch(word) or len(word) > MAX_DIGITS):
+        if len(found) == MAX_NUMBERS or not (word in _VALUE_OF or _is_plain(word)):
             return None
         if _SPOILED_BEFORE.search(text, max(0, match.start() - _REACH), match.start()):
             return None
         if _SPOILED_AFTER.match(text, match.end()):
             return None
-        value = _VALUE_OF[word] if word in _VALUE_OF else int(word.split(".")[0].replace(",", ""))
-        found.append(Mention(value, match.start(), match.end()))
+        found.append(Mention(_VALUE_OF[word] if word in _VALUE_OF else _as_count(word), *match.span()))
     return found
+
+
+def _is_plain(digits: str) -> bool:
+    return _PLAIN_DIGITS.fullmatch(digits) is not None and len(digits) <= MAX_DIGITS
+
+
+def _as_count(digits: str) -> int:
+    return int(digits.split(".")[0].replace(",", ""))

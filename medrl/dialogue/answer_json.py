@@ -54,6 +54,15 @@ def parse_json(text: str) -> object:
     return value
 
 
+def parse_at(text: str, start: int) -> tuple[object, int]:
+    """The JSON value that starts at this character and the position after it. Raises JsonFault.
+
+    >>> parse_at("at (1, 2) px", 3)
+    ([1, 2], 9)
+    """
+    return _value(text, start, 0)
+
+
 def is_json(text: str) -> bool:
     """True when the whole text is one JSON value.
 

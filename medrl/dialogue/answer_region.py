@@ -33,9 +33,9 @@ _CUE = re.compile(r"(?<!\w)answer(?: is(?!\w) ?:?| ?:)", re.IGNORECASE)
 
 
 def format_ok(reply: str, style: str = "think") -> bool:
-    """True when the stripped reply is exactly what the prompt style asks for, each tag written once and nothing blank.
+    """True when the stripped reply is exactly what the prompt style asks for: each tag once, nothing blank.
 
-    `think`: `<think>T</think>` and `<answer>A</answer>`, blanks allowed between; `no_think`: `<answer>A</answer>` alone.
+    `think`: `<think>T</think>` and `<answer>A</answer>`, blanks allowed between; `no_think`: the second alone.
 
     >>> format_ok("<think>dense bone</think> <answer>B</answer>"), format_ok("<answer>B</answer>", style="no_think")
     (True, True)
@@ -125,7 +125,7 @@ def normalise(text: str) -> str:
 
 
 def _without_reasoning(reply: str) -> str:
-    """The reply without its think parts: closed ones, then an unclosed one to the end, then all before a stray close."""
+    """The reply without closed think parts, then without an unclosed one to the end, then all before a stray close."""
     kept, start = [], 0
     opened: int | None = None
     for tag in _TAG.finditer(reply):
@@ -261,8 +261,6 @@ _NON_ASCII_RUN = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]{1,256}")
 _LINE_BREAK = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x9f]")
 # `*`, `_` and backticks go, except between two digits or two blanks (a product) and `_` between word characters
-_EMPHASIS = re.compile(
-    r"(?<![0-9\s])[*`]++|(?<=[0-9])[*`]++(?![0-9])|(?<=\s)[*`]++(?!\s)|(?<![^\W_])_++|_++(?![^\W_])"
-)
+_EMPHASIS = re.compile(r"(?<![0-9\s])[*`]++|(?<=[0-9])[*`]++(?![0-9])|(?<=\s)[*`]++(?!\s)|(?<![^\W_])_++|_++(?![^\W_])")
 _BLANKS = re.compile(r"[^\S\n]++")
 _BLANKS_AT_BREAK = re.compile(r" ?\n ?")

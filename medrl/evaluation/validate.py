@@ -24,7 +24,9 @@ def validate(
     The denominator is always every question: a reply without a score counts 0 here and is reported as `missing`.
     """
     sampled = run_group_episodes(engine, builder, prompts, attempts, sampling, "val")
-    greedy = run_group_episodes(engine, builder, prompts, 1, Sampling(0.0, sampling.max_new_tokens, sampling.seed), "val")
+    greedy = run_group_episodes(
+        engine, builder, prompts, 1, Sampling(0.0, sampling.max_new_tokens, sampling.seed), "val"
+    )
     score_rollouts([*sampled, *greedy], rewards)
     per_question = [
         sum(rollout.reward or 0.0 for rollout in sampled[start : start + attempts]) / attempts
@@ -57,7 +59,11 @@ def best_constant(
     common = Counter(prompt.ground_truth for prompt in prompts).most_common(candidates)
     best: dict[str, Any] = {}
     for answer, _ in common:
-        reply = f"<think>Always the same.</think><answer>{answer}</answer>" if builder.style.thinks else f"<answer>{answer}</answer>"
+        reply = (
+            f"<think>Always the same.</think><answer>{answer}</answer>"
+            if builder.style.thinks
+            else f"<answer>{answer}</answer>"
+        )
         rollouts = [
             Rollout(prompt=prompt, attempt=0, token_ids=[0], mask=[1], logprobs=[0.0], text=reply, end_reason="eos")
             for prompt in prompts

@@ -24,12 +24,12 @@ SPECIAL = (
 TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<tool_call>", "</tool_call>")
 # words that stand for themselves; anything else is spelled in letters, so every text survives a round trip
 WORDS = """
-a an and answer answers are at best between blood box cell cells centre choose column count final first find for form from
-give given half how image in inside into is it kind left lesion lesions letter lies look many modality no none of on one
-only or option out part picture pixels platelet platelets question reason red region right row see seen shown side tags the
-then there think this to upper lower user what where which white with within write yes you your assistant system large
-small tiny pale dark round CT MRI X-ray ultrasound fundus photograph microscopy
-""".split()
+a an and answer answers are at best between blood box cell cells centre choose column count final first find for form
+from give given half how image in inside into is it kind left lesion lesions letter lies look many modality no none of
+on one only or option out part picture pixels platelet platelets question reason red region right row see seen shown
+side tags the then there think this to upper lower user what where which white with within write yes you your
+assistant system large small tiny pale dark round CT MRI X-ray ultrasound fundus photograph microscopy
+""".split()  # noqa: SIM905 - sixty quoted strings would read worse
 CHAT_TEMPLATE = """{% for message in messages %}<|im_start|>{{ message['role'] }}
 {% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}\
 {% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% elif part['type'] == 'text' %}\
@@ -124,9 +124,13 @@ def tiny_processor() -> Qwen2_5_VLProcessor:
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
-    """A unigram tokenizer over whole words, printable characters and bytes; decoding gives back the text (a literal U+2581 becomes a blank)."""
+    """A unigram tokenizer over whole words, printable characters and bytes; decoding gives back the text.
+
+    (All but a literal U+2581, which stands for a blank.)
+    """
     pieces: dict[str, float] = {"<unk>": -50.0}
-    for word in [*WORDS, *(word.capitalize() for word in WORDS), *(str(number) for number in range(113))]:
+    numbers = [str(number) for number in range(113)]
+    for word in [*WORDS, *(word.capitalize() for word in WORDS), *numbers]:
         pieces.setdefault(word, -2.0)
         pieces.setdefault("▁" + word, -2.0)  # with the blank in front
     for character in ["▁", "\n", *(chr(code) for code in range(33, 127))]:

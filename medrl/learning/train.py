@@ -89,8 +89,8 @@ def train(
         loggers = ExternalLoggers(recipe, run.folder)
         state = Local(recipe, run, builder, rewards, data, val, demonstrations, observe, loggers, model, sampling)
         with _stop_on_signal(state):
-            for done in _steps(state):
-                pass
+            for steps_done in _steps(state):
+                done = steps_done
         status, reason = ("stopped", state.stop_asked) if done < recipe.training.steps else ("completed", None)
         loggers.close()
     except BaseException as error:
@@ -125,7 +125,13 @@ def _steps(state: Local) -> Iterator[int]:
         _load_weights(policy.model, found / "model")
     elif recipe.sft.steps and state.demonstrations:
         cold_start(
-            policy, state.builder, state.demonstrations.samples, recipe.sft, recipe.seed, state.log, settings.share_prompts
+            policy,
+            state.builder,
+            state.demonstrations.samples,
+            recipe.sft,
+            recipe.seed,
+            state.log,
+            settings.share_prompts,
         )
     reference = _reference(state) if recipe.algorithm.kl_coef > 0 else None
     optimizer = make_optimizer(policy, recipe.optimizer)
@@ -133,8 +139,8 @@ def _steps(state: Local) -> Iterator[int]:
         first = json.loads((found / "trainer.json").read_text())["step"]
         optimizer.load_state_dict(torch.load(found / "optimizer.pt", weights_only=True, map_location=policy.device))
     else:
-        summary = _validate(state, engine, 0)
-        state.log({"stage": "grpo", "step": 0, **_flat_validation(summary)})
+        before = _validate(state, engine, 0)
+        state.log({"stage": "grpo", "step": 0, **_flat_validation(before)})
         _save(state, optimizer, 0)
     saved = first
     yield first
@@ -175,7 +181,13 @@ def _steps(state: Local) -> Iterator[int]:
         clock.lap("update")
 
         done = step + 1
-        entry = {"stage": "grpo", "step": done, **_rollout_metrics(rollouts, totals, groups), **metrics, "optimizer/lr": rate}
+        entry = {
+            "stage": "grpo",
+            "step": done,
+            **_rollout_metrics(rollouts, totals, groups),
+            **metrics,
+            "optimizer/lr": rate,
+        }
         last = done == recipe.training.steps
         summary = _validate(state, engine, done) if done % recipe.val.every == 0 or last else None
         if summary:
@@ -308,7 +320,9 @@ def _stop_on_signal(state: Local) -> Iterator[None]:
     def ask(number: int, frame: object) -> None:
         if state.stop_asked:
             raise KeyboardInterrupt
-        state.stop_asked = f"{signal.Signals(number).name} after the step that was running; resume with the same command"
+        state.stop_asked = (
+            f"{signal.Signals(number).name} after the step that was running; resume with the same command"
+        )
 
     if threading.current_thread() is not threading.main_thread():  # whoever runs us there handles signals
         yield

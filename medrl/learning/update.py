@@ -156,7 +156,7 @@ def micro_loss(
     old: dict[int, Tensor] | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """(loss, sums over trained tokens of the metrics). `weights`: one row of token weights per rollout."""
-    logprobs, mask, entropies = _logprobs(policy, rollouts, settings, with_entropy=True)
+    logprobs, _, entropies = _logprobs(policy, rollouts, settings, with_entropy=True)
     width = logprobs.shape[1]
     own = _stack([torch.tensor(rollout.mask) for rollout in rollouts], width).to(logprobs)
     weight = _stack(weights, width).to(logprobs)

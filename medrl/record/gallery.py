@@ -27,7 +27,8 @@ REPLY_CHARACTERS = 4000
 PROMPT_CHARACTERS = 2500
 LABEL_CHARACTERS = 600
 
-_TAG = re.compile(r"(</?[a-zA-Z_]{1,20}>)")
+# the grader's tags (dialogue/answer_region.py), and a tool call's
+_TAG = re.compile(r"<\s*+(?P<close>/?+)\s*+(?P<name>(?a:think|answer|tool_call))\s*+>", re.IGNORECASE)
 _REPEATED_TOKEN = re.compile(r"(<\|[a-zA-Z_]{1,40}\|>)\1{3,}")
 
 
@@ -56,9 +57,9 @@ class Reply:
     @property
     def gist(self) -> str:
         """One line for a list: what stands in the last answer tag, else how the reply ends."""
-        answers = [text.strip() for kind, text in self.parts if kind == "answer"]
-        text = answers[-1] if answers else "".join(text for _, text in self.parts)[-120:]
-        return " ".join(text.split()) or "(empty)"
+        answers = [text for kind, text in self.parts if kind == "answer"]
+        text = " ".join(answers) if answers else "".join(text for _, text in self.parts)
+        return " ".join(text[-200:].split()) or "(empty)"
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,7 @@ def _reply(row: Row, judged_by: str) -> Reply:
     return Reply(
         step=_step(row),
         attempt=_integer(row.get("attempt")),
-        parts=tuple(reply_parts(shorten(_text(row, "reply"), REPLY_CHARACTERS))),
+        parts=tuple(_shorten_parts(reply_parts(_text(row, "reply")), REPLY_CHARACTERS)),
         chips=tuple(_chips(row, judged_by)),
         verdict=_verdict(row, judged_by),
         advantage=_number(row.get("advantage")),
@@ -238,26 +239,61 @@ def _reply(row: Row, judged_by: str) -> Reply:
 def reply_parts(reply: str) -> list[tuple[str, str]]:
     """Cut a reply into (kind, text) without losing a character: think, answer, call, tag, plain.
 
-    Reasoning ends only at `</think>`, so an `<answer>` quoted inside it stays reasoning; a reply that begins inside
-    the reasoning, because the prompt opened it, is read so.
+    As the grader reads it: an `<answer>` inside the reasoning is reasoning, one that is never closed goes to the end,
+    and a closing tag without its opening one, which the prompt may have written, closes what stands before it.
 
-    >>> reply_parts("<think>dense</think><answer>B</answer>")[1::2]
-    [('think', 'dense'), ('tag', '<answer>'), ('tag', '</answer>')]
+    >>> reply_parts("<think>A?</think><answer>B</answer>")[1::3]
+    [('think', 'A?'), ('answer', 'B')]
     """
-    opened, closed = reply.find("<think>"), reply.find("</think>")
-    inside = "think" if closed >= 0 and not 0 <= opened < closed else "plain"
-    parts: list[tuple[str, str]] = []
-    pieces = _TAG.split(reply)
-    last_close = max((index for index, piece in enumerate(pieces) if piece == "</think>"), default=-1)
-    for index, piece in enumerate(pieces):
-        if not piece:
-            continue
-        if not _TAG.fullmatch(piece) or (inside == "think" and piece != "</think>" and index < last_close):
-            parts.append((inside, piece))
-            continue
-        parts.append(("tag", piece))
-        inside = {"<think>": "think", "<answer>": "answer", "<tool_call>": "call"}.get(piece, "plain")
-    return parts
+    pieces: list[tuple[str, str, str]] = []  # (name of the tag or "", "/" when it closes, text)
+    end = 0
+    for tag in _TAG.finditer(reply):
+        pieces += [("", "", reply[end : tag.start()]), (tag["name"].lower(), tag["close"], tag[0])]
+        end = tag.end()
+    pieces.append(("", "", reply[end:]))
+    kinds = ["tag" if name else "plain" for name, _, _ in pieces]
+    for kind, name in (("think", "think"), ("answer", "answer"), ("call", "tool_call")):
+        for index in _enclosed(pieces, kinds, name):
+            if kind == "think" or kinds[index] == "plain":  # the grader drops a tag inside an answer
+                kinds[index] = kind
+    return [(kind, text) for kind, (_, _, text) in zip(kinds, pieces) if text]
+
+
+def _enclosed(pieces: Sequence[tuple[str, str, str]], kinds: Sequence[str], name: str) -> set[int]:
+    """The pieces between tags of this name, among those not yet taken by an earlier name."""
+    free = [index for index, kind in enumerate(kinds) if kind in ("plain", "tag")]
+    tags = [index for index in free if pieces[index][0] == name]
+    inside: set[int] = set()
+    opened: int | None = None
+    for index in tags:
+        if not pieces[index][1]:
+            opened = index if opened is None else opened
+        elif opened is not None:
+            inside.update(other for other in free if opened < other < index)
+            opened = None
+        elif name == "think":  # a stray close: all before it was reasoning
+            inside.update(other for other in free if other < index)
+    if opened is not None:
+        inside.update(other for other in free if other > opened)
+    if name == "answer" and tags and all(pieces[index][1] for index in tags):
+        inside.update(other for other in free if other < tags[-1])
+    return inside
+
+
+def _shorten_parts(parts: Sequence[tuple[str, str]], characters: int) -> list[tuple[str, str]]:
+    """The parts, or their first two thirds and last third of `characters` with a note of what is left out between."""
+    total = sum(len(text) for _, text in parts)
+    if total <= characters:
+        return list(parts)
+    head, tail = characters * 2 // 3, characters - characters * 2 // 3
+    front, back, start = [], [], 0
+    for kind, text in parts:
+        stop = start + len(text)
+        front.append((kind, text[: max(head - start, 0)]))
+        back.append((kind, text[max(total - tail - start, 0) :] if stop > total - tail else ""))
+        start = stop
+    note = ("left-out", f" … {total - characters:,} characters left out … ")
+    return [part for part in [*front, note, *back] if part[1]]
 
 
 def shorten(text: str, characters: int) -> str:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from medrl.errors import MedrlError
-from medrl.record.files import write_text
 from medrl.recipe import Recipe
+from medrl.record.files import write_text
 
 
 class ExternalLoggers:
@@ -55,4 +55,6 @@ def _need(name: str) -> Any:
     try:
         return __import__(name)
     except ImportError:
-        raise MedrlError(f"loggers.{name} is on, but {name} is not installed. `pip install medrl[loggers]`, or turn it off.") from None
+        raise MedrlError(
+            f"loggers.{name} is on, but {name} is not installed. `pip install medrl[loggers]`, or turn it off."
+        ) from None

@@ -22,6 +22,7 @@ from medrl.vision.open import open_image, resolve_inside
 LONG_SIDE_PX = 320
 SHOWN_PX = 240  # the long side on the page; a smaller picture is enlarged, its pixels shown as they are
 PNG_BYTES = 24_000  # a lossless picture larger than this is sent as JPEG
+BOX_KINDS = ("box", "boxes")
 MAX_PICTURES = 4
 MAX_OUTLINES = 12
 
@@ -54,14 +55,14 @@ class Picture:
 
 
 def pictures(run_dir: Path, row: Mapping[str, Any], texts: Sequence[tuple[str, str]]) -> tuple[Picture, ...]:
-    """The row's pictures that were kept. `texts`: a role and the text its boxes are read from (kind `box` only)."""
+    """The row's pictures that were kept. `texts`: a role and the text its boxes are read from."""
     found = []
     for position, name in enumerate(_names(row)[:MAX_PICTURES]):
         embedded = _embed(run_dir, name)
         if embedded is None:
             continue
         # boxes speak of the first picture; rows of several pictures have no boxes on the others
-        outlines = _outlines(row, texts) if position == 0 and row.get("kind") == "box" else ()
+        outlines = _outlines(row, texts) if position == 0 and row.get("kind") in BOX_KINDS else ()
         found.append(Picture(*embedded, outlines=outlines))
     return tuple(found)
 

@@ -54,11 +54,15 @@ class TrainingProgress:
         """One journal entry."""
         if entry["stage"] == "sft":
             note = f"loss {entry['sft/loss']:.3f}"
-            self._show("cold start", entry["step"], self.recipe.sft.steps, note, line=entry["step"] == self.recipe.sft.steps)
+            self._show(
+                "cold start", entry["step"], self.recipe.sft.steps, note, line=entry["step"] == self.recipe.sft.steps
+            )
             return
         parts = []
         if "reward/mean" in entry:
-            parts.append(f"reward {entry['reward/mean']:.3f}  length {entry['rollout/length']:.0f}  {entry['time/step_s']:.1f} s")
+            parts.append(
+                f"reward {entry['reward/mean']:.3f}  length {entry['rollout/length']:.0f}  {entry['time/step_s']:.1f} s"
+            )
         if "val/reward" in entry:
             interval = f"[{entry['val/reward_low']:.3f}, {entry['val/reward_high']:.3f}]"
             parts.append(f"held-out {entry['val/reward']:.3f} {interval}")

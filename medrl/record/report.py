@@ -50,7 +50,8 @@ def write_report(run_dir: Path) -> Path:
     problems: list[str] = []
     page = _environment().get_template("report.html.jinja").render(_contents(run_dir, problems), problems=problems)
     path = run_dir / "report.html"
-    write_text(path, page.encode("utf-8", "backslashreplace").decode())  # a lone surrogate cannot be UTF-8
+    page = page.translate(CONTROLS).encode("utf-8", "backslashreplace").decode()  # a lone surrogate cannot be UTF-8
+    write_text(path, page)
     return path
 
 
@@ -151,7 +152,6 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: value.translate(CONTROLS) if type(value) is str else value,
     )
     script = (HERE / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")

@@ -21,9 +21,9 @@ import medrl
 from medrl.data.sample import Sample
 from medrl.dialogue.tokens import Prompt
 from medrl.errors import MedrlError
+from medrl.recipe import Recipe, changed_keys, recipe_from, to_yaml
 from medrl.record.checkpoint import latest_checkpoint
 from medrl.record.files import write_json, write_text
-from medrl.recipe import Recipe, changed_keys, recipe_from, to_yaml
 from medrl.rollout.types import Rollout
 from medrl.vision.open import open_image
 
@@ -62,7 +62,8 @@ class Run:
                 listed = "\n".join(f"  {line}" for line in changes)
                 raise MedrlError(
                     f"{folder} holds a run of another recipe; resuming would mix the two. Changed:\n{listed}\n"
-                    "Give the new run another name (name=…), undo the change, or start over with --fresh (the old run is kept aside)."
+                    "Give the new run another name (name=…), undo the change, or start over with --fresh "
+                    "(the old run is kept aside)."
                 )
         elif folder.exists() and any(folder.iterdir()):
             raise MedrlError(

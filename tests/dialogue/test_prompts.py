@@ -10,7 +10,9 @@ from medrl.errors import MedrlError
 def test_styles_ask_for_what_their_name_says():
     sample = samples(1, task="side")[0]
     think, no_think = (load_style(name).messages(sample)[-1]["content"] for name in ("think", "no_think"))
-    assert think.startswith("<image>In which half") and "<think> </think>" in think and "letter inside <answer>" in think
+    assert (
+        think.startswith("<image>In which half") and "<think> </think>" in think and "letter inside <answer>" in think
+    )
     assert "<think>" not in no_think and "<answer> </answer>" in no_think
     assert load_style("think").thinks and not load_style("no_think").thinks
 
@@ -26,7 +28,11 @@ def test_a_users_template_sees_the_sample(tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "told"),
-    [("{{ question", "line 1"), ("no placeholder at all", "changed the number of <image>"), ("{{ question }}{{ question }}", "exactly once")],
+    [
+        ("{{ question", "line 1"),
+        ("no placeholder at all", "changed the number of <image>"),
+        ("{{ question }}{{ question }}", "exactly once"),
+    ],
 )
 def test_a_broken_template_is_named(tmp_path, source, told):
     path = tmp_path / "bad.jinja"

@@ -28,7 +28,13 @@ def picture(width, height):
 
 def box_sample(width, height, box):
     return make_sample(
-        id="x", data_source="t", question="Where?", images=[picture(width, height)], ground_truth=box, kind="box", split="train"
+        id="x",
+        data_source="t",
+        question="Where?",
+        images=[picture(width, height)],
+        ground_truth=box,
+        kind="box",
+        split="train",
     )
 
 
@@ -37,7 +43,13 @@ def box_sample(width, height, box):
 def test_image_tokens_equal_image_features(sizes):
     loaded = tiny_once()
     sample = make_sample(
-        id="x", data_source="t", question="What is this?", images=[picture(*s) for s in sizes], ground_truth="A", kind="open", split="t"
+        id="x",
+        data_source="t",
+        question="What is this?",
+        images=[picture(*s) for s in sizes],
+        ground_truth="A",
+        kind="open",
+        split="t",
     )
     making = builder(loaded, max_prompt_tokens=4096)
     if any(max(size) > 200 * min(size) for size in sizes):
@@ -105,5 +117,7 @@ def test_pixels_equal_the_processors_own(loaded):
     sample = samples(1)[0]
     prompt = builder(loaded).build(sample)
     picture = Image.open(io.BytesIO(sample.images[0]["bytes"]))
-    whole = loaded.processor(text=["<|vision_start|><|image_pad|><|vision_end|>"], images=[picture], return_tensors="pt")
+    whole = loaded.processor(
+        text=["<|vision_start|><|image_pad|><|vision_end|>"], images=[picture], return_tensors="pt"
+    )
     assert torch.equal(prompt.pixel_values, whole["pixel_values"])

@@ -25,7 +25,13 @@ def run_here(runs_dir: Path, name: str = "test", **changes) -> Path:
     plan = preflight.check(settings)
     run = Run.open(settings)
     train(
-        settings, run, builder=plan.builder, rewards=plan.rewards, data=plan.train, val=plan.val, demonstrations=plan.demonstrations
+        settings,
+        run,
+        builder=plan.builder,
+        rewards=plan.rewards,
+        data=plan.train,
+        val=plan.val,
+        demonstrations=plan.demonstrations,
     )
     return run.folder
 

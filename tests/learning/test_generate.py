@@ -62,10 +62,14 @@ def test_greedy_equals_transformers_generate(loaded):
 def test_sampling_follows_the_distribution(loaded):
     prompt = prompts(loaded, 1)[0]
     draws = 3000
-    rollouts = run_group_episodes(LocalEngine(loaded.policy), builder(loaded), [prompt], draws, Sampling(0.25, 1, seed=5), "x")
+    rollouts = run_group_episodes(
+        LocalEngine(loaded.policy), builder(loaded), [prompt], draws, Sampling(0.25, 1, seed=5), "x"
+    )
     with torch.no_grad():
         expected = loaded.policy.logits(loaded.policy.read([prompt]).last_hidden, 0.25).softmax(-1)[0]
-    found = torch.bincount(torch.tensor([rollout.token_ids[0] for rollout in rollouts]), minlength=len(expected)) / draws
+    found = (
+        torch.bincount(torch.tensor([rollout.token_ids[0] for rollout in rollouts]), minlength=len(expected)) / draws
+    )
     top = expected.topk(20).indices
     deviation = (expected * (1 - expected) / draws).sqrt()
     assert ((found - expected).abs() < 5 * deviation + 1e-9)[top].all()

@@ -99,7 +99,9 @@ def test_forbidden_tokens_have_no_probability_and_entropy_stays_finite(loaded):
     prompt = prompts(loaded, 1)[0]
     image_token = loaded.policy.core.config.image_token_id
     assert image_token in loaded.policy.forbidden_ids.tolist()
-    logprobs, _, entropies = loaded.policy.token_logprobs([prompt], [[5, image_token]], temperature=1.0, with_entropy=True)
+    logprobs, _, entropies = loaded.policy.token_logprobs(
+        [prompt], [[5, image_token]], temperature=1.0, with_entropy=True
+    )
     assert logprobs[0, 1] == float("-inf") and torch.isfinite(entropies).all() and (entropies[0] > 0).all()
 
 

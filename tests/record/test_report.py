@@ -1,164 +1,263 @@
 """The report page: what it says, that nothing on it is trusted, and that no state of a run directory stops it."""
 
+import base64
 import hashlib
-import io
 import json
-import math
 import random
 import re
-from html.parser import HTMLParser
-from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
+from report_runs import AFTER, BEFORE, Page, change_rows, make_hostile_run, make_run, read_page, write_json
 
-from medrl.data.adapters import phantom
-from medrl.data.sample import Sample
 from medrl.errors import MedrlError
-from medrl.record import gallery
-from medrl.record.gallery import reply_parts, shorten
 from medrl.record.report import duration_text, headline, write_report
 
-HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=\"window.hacked=1\"><svg onload='window.hacked=1'>\x00\u202e"
-BEFORE = {"reward": 0.42, "low": 0.39, "high": 0.45, "n": 512, "parse_rate": 0.61, "metrics": {"reward/answer/score": 0.4}}
-AFTER = {"reward": 0.78, "low": 0.75, "high": 0.81, "n": 512, "parse_rate": 0.99, "metrics": {"reward/answer/score": 0.77}}
+# --- what the page says -----------------------------------------------------------------------------------------------
 
 
-# --- a small, realistic run directory ---------------------------------------------------------------------------------
+def test_finished_run_is_told_from_top_to_bottom(tmp_path):
+    page = read_page(make_run(tmp_path / "phantom_count"))
+    sentence = "Held-out reward rose from 0.42 [0.39, 0.45] to 0.78 [0.75, 0.81] on 512 questions in 40 steps, 3.1 min."
+    expected = [
+        "phantom_count", "completed", sentence, "Held-out reward", "best constant answer", "Training reward and its components",
+        "Where the time of a step goes", "Same held-out questions, before and after", "wrong → right", "Truth",
+        "Training groups from the last recorded step (step 40)", "Recipe", "{use: rewards/count.py}", "Reproducibility",
+        "packages.torch", "2.11.0",
+    ]  # fmt: skip
+    place = 0
+    for part in expected:
+        assert (place := page.text.find(part, place)) >= 0, part
+    assert page.count("article", "item") == 24
+    assert page.count("article", "group") == 8
+    assert page.count("li", "item") == 64
 
 
-def make_run(folder: Path, *, steps: int = 40, questions: int = 40, group_size: int = 8, prompts: int = 8) -> Path:
-    """A finished run over the phantom set: three kinds of question, two evaluations, rollouts of the last step."""
-    for part in ("images", "eval", "rollouts"):
-        (folder / part).mkdir(parents=True)
-    rng = random.Random(0)
-    samples = _samples("val", questions)
-    for step, skill in ((0, 0.4), (steps, 0.8)):
-        rows = [_row(folder, sample, step, attempt, skill, rng) for sample in samples for attempt in range(2)]
-        _write_json(folder / f"eval/step_{step:06d}.json", {"step": step, "summary": AFTER if step else BEFORE, "rows": rows})
-    trained = _samples("train", prompts)
-    rows = [_row(folder, sample, steps, attempt, 0.6, rng) for sample in trained for attempt in range(group_size)]
-    for start in range(0, len(rows), group_size):
-        group = rows[start : start + group_size]
-        mean = sum(row["reward"] for row in group) / group_size
-        spread = math.sqrt(sum((row["reward"] - mean) ** 2 for row in group) / group_size)
-        for row in group:
-            row["advantage"] = (row["reward"] - mean) / spread if spread else 0.0
-    write_lines(folder / f"rollouts/step_{steps:06d}.jsonl", rows)
-    write_lines(folder / "metrics.jsonl", _metrics(steps, rng))
-    (folder / "recipe.yaml").write_text("model:\n  path: tiny\nrewards:\n  answer: {use: rewards/count.py}\n")
-    card = {"medrl": "0.1.0", "git_commit": "5954b7bd", "seed": 0, "packages": {"torch": "2.11.0", "transformers": "5.9.1"}}
-    _write_json(folder / "card.json", {**card, "sha256": {"rewards/count.py": "ab" * 32}})
-    done = {"status": "completed", "reason": None, "engine": "local", "steps": steps, "seconds": 186, "peak_rss_mb": 1480}
-    _write_json(folder / "summary.json", {**done, "val_first": BEFORE, "val_last": AFTER})
-    return folder
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        (BEFORE, AFTER, "rose from 0.42 [0.39, 0.45] to 0.78 [0.75, 0.81] on 512 questions in 1,200 steps, 12 s."),
+        (AFTER, BEFORE, "fell from 0.78"),
+        (BEFORE, {**AFTER, "low": 0.44}, "moved from 0.42 [0.39, 0.45] to 0.78 [0.44, 0.81]"),
+        (BEFORE, {**AFTER, "low": 0.44}, "the 95 % intervals overlap, so this may be chance."),
+        (
+            {"reward": 0.4},
+            {"reward": 0.8},
+            "moved from 0.40 to 0.80 in 1,200 steps, 12 s; without intervals nobody can say",
+        ),
+        (BEFORE, None, "Held-out reward is 0.42 [0.39, 0.45] on 512 questions, measured once; 1,200 steps"),
+        (None, None, "No held-out measurement was recorded in 1,200 steps"),
+        ({"reward": float("nan")}, None, "No held-out measurement was recorded"),
+    ],
+)
+def test_headline_claims_no_more_than_the_intervals_allow(first, last, expected):
+    summary = {"val_first": first, "val_last": last, "steps": 1200, "seconds": 12}
+    assert expected in headline(summary).sentence
 
 
-def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+def test_headline_of_one_step_is_singular_and_durations_have_their_unit():
+    assert "in 1 step." in headline({"steps": 1}).sentence
+    assert [duration_text(seconds) for seconds in (0.4, 89, 90, 5400)] == ["0 s", "89 s", "1.5 min", "1.5 h"]
 
 
-def change_rows(path: Path, **values: Any) -> None:
-    """Set values in every row of an evaluation or of a rollouts file."""
-    if path.suffix == ".jsonl":
-        write_lines(path, [{**json.loads(line), **values} for line in path.read_text().splitlines()])
-    else:
-        evaluation = json.loads(path.read_text())
-        _write_json(path, {**evaluation, "rows": [{**row, **values} for row in evaluation["rows"]]})
+def test_failed_run_shows_its_reason(tmp_path):
+    run = make_run(tmp_path / "run")
+    summary = json.loads((run / "summary.json").read_text())
+    write_json(
+        run / "summary.json", {**summary, "status": "failed", "reason": "RewardTimeout: <b>count.py</b> took 5 s"}
+    )
+    page = read_page(run)
+    assert page.count("span", "failed") == 1
+    assert "RewardTimeout: <b>count.py</b> took 5 s" in page.text
 
 
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value))
+def test_page_of_64_rollouts_with_noisy_large_pictures_stays_below_5_mb(tmp_path):
+    run = make_run(tmp_path / "run", steps=10_000)
+    rng = random.Random(1)
+    for path in (run / "images").iterdir():
+        Image.frombytes("RGB", (640, 480), rng.randbytes(640 * 480 * 3)).save(path)
+    for file in ("eval/step_000000.json", "eval/step_010000.json", "rollouts/step_010000.jsonl"):
+        change_rows(run / file, reply='"' * 200_000, prompt="<" * 200_000)  # each escaped to five characters
+    path = write_report(run)
+    assert path.stat().st_size < 5_000_000
+    uris = re.findall(r'src="data:image/(?:png|jpeg);base64,', path.read_text())
+    assert len(uris) == 32
+    assert "left out" in path.read_text()
 
 
-def _samples(split: str, n: int) -> list[Sample]:
-    tasks = ("count", "locate", "modality")
-    found = [sample for task in tasks for sample in phantom.read(None, split, task=task, n=n)]
-    return [sample for sample in found if isinstance(sample, Sample)][:: len(tasks)][:n]
+# --- nothing is trusted -----------------------------------------------------------------------------------------------
 
 
-def _row(folder: Path, sample: Sample, step: int, attempt: int, skill: float, rng: random.Random) -> dict[str, Any]:
-    data = sample.images[0]["bytes"]
-    name = f"images/{hashlib.sha256(data).hexdigest()[:16]}.png"
-    (folder / name).write_bytes(data)
-    right = rng.random() < skill
-    answer = sample.ground_truth if right else _wrong(sample, rng)
-    score = float(right)
-    reply = f"<think>I look at every cell; {rng.choice(['one bright spot', 'the rim is sharp', 'nothing moves'])}.</think>"
-    return {
-        "step": step, "sample_id": sample.id, "attempt": attempt, "data_source": "phantom", "kind": sample.kind,
-        "question": sample.question, "options": sample.options, "ground_truth": sample.ground_truth,
-        "truth_in_model_frame": sample.ground_truth, "images": [name], "image_sizes_px": [[112, 112]],
-        "model_sizes_px": [[112, 112]], "frame": "px_model",
-        "prompt": "<|im_start|>user\n" + "<|image_pad|>" * 16 + f"{sample.question}<|im_end|>\n",
-        "reply": f"{reply}<answer>{answer}</answer>", "tokens": 20 + rng.randrange(12), "end_reason": "eos",
-        "reward": score + 0.1, "scores": {"answer/score": score, "answer/answered": 1.0, "format/score": 1.0},
-        "missing": {}, "advantage": None,
-    }  # fmt: skip
+def test_hostile_text_stays_text(tmp_path):
+    html = write_report(make_hostile_run(tmp_path / "run")).read_text(encoding="utf-8")
+    page = Page(html)
+    assert html.count("<script") == html.count("</script") == 1
+    for tag, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
+        assert tag != "img" or attributes["src"].startswith("data:image/")
+    assert page.text.count('<img src=x onerror="window.hacked=1">') > 20  # shown, as text
+    assert "\x00" not in html
 
 
-def _wrong(sample: Sample, rng: random.Random) -> str:
-    if sample.kind == "box":
-        left, top, right, bottom = json.loads(sample.ground_truth)
-        return json.dumps([left + 9, top - 7, right + 12, bottom - 3])
-    if sample.kind == "choice":
-        return rng.choice([letter for letter in sample.options or {} if letter != sample.ground_truth])
-    return str(int(sample.ground_truth) + 1)
+def test_only_our_own_script_may_run_and_nothing_may_load(tmp_path):
+    html = write_report(make_run(tmp_path / "run", questions=3)).read_text(encoding="utf-8")
+    script = html.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = next(
+        a["content"] for tag, a in Page(html).tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    for tag, attributes in Page(html).tags:
+        for name in ("src", "href", "action", "data", "poster", "srcset"):
+            assert (attributes.get(name) or "data:").startswith(("data:", "#")), (tag, attributes)
+    assert not re.findall(r"url\(|@import", html)
 
 
-def _metrics(steps: int, rng: random.Random) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = []
-    for step in range(1, 31):
-        records.append({"stage": "sft", "step": step, "sft/loss": 3 * math.exp(-step / 12), "optimizer/lr": 3e-3})
-    for step in range(steps + 1):
-        share = step / steps
-        record: dict[str, Any] = {"stage": "grpo", "step": step}
-        if step:
-            noise = rng.gauss(0, 0.04)
-            record |= {
-                "reward/mean": 0.4 + 0.4 * share + noise, "reward/std": 0.3, "reward/answer/score": 0.35 + 0.4 * share + noise,
-                "reward/format/score": min(0.7 + share, 1), "reward/missing": 0.01, "group/zero_spread": 0.1 + 0.3 * share,
-                "policy/entropy": 0.9 - 0.5 * share + noise, "policy/kl": 0.02 * share, "policy/clip_fraction": 0.01 + abs(noise) / 5,
-                "policy/engine_gap": 1e-6 * (1 + abs(noise)), "rollout/length": 24 + 6 * share + 20 * noise,
-                "rollout/truncated": max(0.05 - 0.1 * share, 0), "optimizer/lr": 2e-4, "optimizer/grad_norm": 1 + noise,
-                "time/generate_s": 0.6 + noise, "time/score_s": 0.05, "time/update_s": 0.8, "time/step_s": 1.5 + noise,
-                "my_reward/novel_entry": share, "rollout/length_max": 32.0,
-            }  # fmt: skip
-        if step % max(steps // 8, 1) == 0:
-            value = 0.42 + 0.36 * share
-            record |= {"val/reward": value, "val/reward_low": value - 0.03, "val/reward_high": value + 0.03}
-            record |= {"val/greedy_reward": value + 0.08, "val/parse_rate": 0.61 + 0.38 * share, "val/constant_answer": 0.27}
-        records.append(record)
-    return records
+def test_lone_surrogate_and_control_characters_do_not_stop_the_page(tmp_path):
+    run = make_run(tmp_path / "run", questions=3)
+    change_rows(run / "eval/step_000040.json", reply="\ud800 and \x1b[31m", sample_id="\udfff")
+    change_rows(run / "rollouts/step_000040.jsonl", reply="\ud800 and \x1b[31m", sample_id="\udfff")
+    text = write_report(run).read_text(encoding="utf-8")
+    assert "\\ud800 and ␛[31m" in text
 
 
-class Page(HTMLParser):
-    """What a browser would find: tags with attributes, and the text outside style and script."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._inside = ""
-        self.feed(html)
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._inside = tag
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._inside not in ("style", "script"):
-            self.text += data
-
-    def count(self, tag: str, name: str) -> int:
-        """How many such tags carry this class."""
-        return sum(found == tag and name in (attributes.get("class") or "").split() for found, attributes in self.tags)
+# --- whatever state the run is in -------------------------------------------------------------------------------------
 
 
-def read_page(run: Path) -> Page:
-    return Page(write_report(run).read_text(encoding="utf-8"))
+@pytest.mark.parametrize(
+    "absent",
+    [
+        ["summary.json"], ["metrics.jsonl"], ["recipe.yaml"], ["card.json"], ["eval/step_000000.json", "eval/step_000040.json"],
+        ["eval/step_000040.json", "summary.json"], ["rollouts/step_000040.jsonl"],
+        ["summary.json", "metrics.jsonl", "recipe.yaml", "card.json", "eval/step_000000.json", "eval/step_000040.json",
+         "rollouts/step_000040.jsonl"],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("damage", ["removed", "empty", "cut", "other"])
+def test_page_is_written_whatever_is_absent_or_damaged(tmp_path, absent, damage):
+    run = make_run(tmp_path / "run", questions=6, prompts=2)
+    for name in absent:
+        path = run / name
+        if damage == "removed":
+            path.unlink()
+        else:
+            path.write_text({"empty": "", "cut": path.read_text()[:-40], "other": '[1, null, "x"]\n'}[damage])
+    page = read_page(run)
+    assert "Reproducibility" in page.text
+    if damage in ("cut", "other") and absent == ["metrics.jsonl"]:
+        assert "metrics.jsonl: 1 line could not be read" in page.text
+    if damage == "cut" and absent == ["summary.json"]:
+        assert "summary.json could not be read" in page.text
+
+
+def test_unfinished_run_is_told_from_its_evaluations(tmp_path):
+    run = make_run(tmp_path / "run")
+    (run / "summary.json").unlink()
+    page = read_page(run)
+    assert page.count("span", "unfinished") == 1
+    assert "the run is still going, or it was cut off" in page.text
+    assert "Held-out reward rose from 0.42 [0.39, 0.45] to 0.78 [0.75, 0.81] on 512 questions in 40 steps." in page.text
+
+
+def test_run_that_failed_before_its_first_step_has_a_page(tmp_path):
+    summary = {
+        "status": "failed",
+        "reason": "no GPU",
+        "engine": "local",
+        "steps": 0,
+        "seconds": 1.0,
+        "peak_rss_mb": 300,
+    }
+    write_json(tmp_path / "summary.json", {**summary, "val_first": None, "val_last": None})
+    page = read_page(tmp_path)
+    assert "No held-out measurement was recorded in 0 steps, 1 s." in page.text
+    assert "No step of training has been recorded." in page.text
+    assert "No rollout has been recorded yet." in page.text
+
+
+def test_one_evaluation_is_not_compared_with_itself(tmp_path):
+    """A run stopped before its second validation names step 0 as first and last."""
+    run = make_run(tmp_path / "run")
+    (run / "eval/step_000040.json").unlink()
+    summary = json.loads((run / "summary.json").read_text())
+    write_json(run / "summary.json", {**summary, "status": "stopped", "steps": 3, "val_last": BEFORE})
+    page = read_page(run)
+    assert "Held-out reward is 0.42 [0.39, 0.45] on 512 questions, measured once; 3 steps, 3.1 min." in page.text
+    assert "Held-out questions" in page.text
+    assert "wrong → right 1" not in page.text
+
+
+def test_rows_of_the_wrong_shape_do_not_stop_the_page(tmp_path):
+    run = make_run(tmp_path / "run", questions=6, prompts=2)
+    for name in ("options", "images", "image_sizes_px", "model_sizes_px", "scores", "missing", "reply", "reward", "attempt", "kind",
+                 "tokens", "advantage", "truth_in_model_frame", "step"):  # fmt: skip
+        for value in (None, 7, "x", [1], {"a": [None]}, 10**400, True):
+            change_rows(run / "eval/step_000040.json", **{name: value})
+            change_rows(run / "rollouts/step_000040.jsonl", **{name: value})
+            write_report(run)
+
+
+def test_no_run_directory_is_an_error_that_names_the_remedy(tmp_path):
+    with pytest.raises(MedrlError, match=r"no such directory. Pass the one that `medrl train` made"):
+        write_report(tmp_path / "absent")
+
+
+def test_report_replaces_the_earlier_one_and_leaves_nothing_beside_it(tmp_path):
+    run = make_run(tmp_path / "run", questions=3)
+    before = {path.name for path in run.iterdir()}
+    assert write_report(run) == run / "report.html"
+    write_report(run)
+    assert {path.name for path in run.iterdir()} == before | {"report.html"}
+
+
+# --- in a browser -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.cluster
+def test_page_works_in_chromium_and_a_hostile_reply_does_not_run(tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]  # fmt: skip
+    good, hostile = write_report(make_run(tmp_path / "good")), write_report(make_hostile_run(tmp_path / "hostile"))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=quiet)
+        page = browser.new_page(viewport={"width": 400, "height": 800})
+        complaints: list[str] = []
+        requests: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+
+        page.goto(hostile.as_uri())
+        assert page.evaluate("window.hacked") is None
+        assert page.evaluate("document.scripts.length") == 1
+
+        page.goto(good.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400  # nothing hangs over a narrow screen
+        cards, attempts = page.locator("article.item:visible"), page.locator("li.item:visible")
+        assert (cards.count(), attempts.count()) == (24, 64)
+        page.select_option("#f-kind", "box")
+        shown = cards.count()
+        assert 0 < shown < 24
+        assert cards.evaluate_all("all => all.every((card) => card.dataset.kind === 'box')")
+        page.select_option("#f-verdict", "wrong")
+        assert cards.count() < shown
+        assert attempts.evaluate_all("all => all.every((one) => one.dataset.verdict === 'wrong')")
+        assert page.locator("#f-count").inner_text() == f"{cards.count() + attempts.count()} of 88 shown"
+        page.fill("#f-words", "no such words")
+        assert cards.count() == attempts.count() == page.locator("article.group:visible").count() == 0
+        page.fill("#f-words", "")
+        page.select_option("#f-verdict", "")
+        page.select_option("#f-kind", "")
+        assert (cards.count(), attempts.count()) == (24, 64)
+
+        chart = page.locator("svg.chart:visible").first
+        chart.scroll_into_view_if_needed()
+        chart.hover()
+        assert "step 20" in page.locator("#tip").inner_text()
+        browser.close()
+    assert not complaints
+    assert {url.partition(":")[0] for url in requests} <= {"file", "data"}
+    assert {url for url in requests if url.startswith("file:")} == {good.as_uri(), hostile.as_uri()}

@@ -45,7 +45,9 @@ def test_weights_and_components(load, prompt, tmp_path):
 
 def test_async_reward_and_kwargs_and_other_function_name(tmp_path, prompt):
     path = tmp_path / "r.py"
-    path.write_text("async def mine(data_source, solution_str, ground_truth, extra_info=None, *, bonus):\n    return bonus")
+    path.write_text(
+        "async def mine(data_source, solution_str, ground_truth, extra_info=None, *, bonus):\n    return bonus"
+    )
     rewards = load_rewards({"x": Reward(f"{path}:mine", kwargs={"bonus": 0.75})})
     assert scored(rewards, prompt).reward == 0.75
 

@@ -39,19 +39,19 @@ def read(
     """
     check_one_of("jsonl", "image_encoding", image_encoding, ("path", "base64"))
     path = find_file("jsonl", root or Path.cwd(), (split, f"{split}.jsonl"))
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:  # bytes: one line that is no UTF-8 must cost that line, not the file
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield _sample(path.stem, number, line, kind, image_encoding, data_source)
 
 
 def infer_kind(question: str, answer: str, options: dict[str, str] | None, images: int) -> str:
-    """The kind a row plainly has: an option's letter, yes or no, a number after "how many", one box on one image.
+    """The kind a row plainly has: one of its options, yes or no, a number after "how many", one box on one image.
 
     >>> infer_kind("How many nodules?", "3", None, 1), infer_kind("Which T stage?", "3", None, 1)
     ('count', 'open_short')
     """
-    if options is not None and answer in options:
+    if options is not None and (answer in options or answer in options.values()):
         return "choice"
     if answer.lower() in ("yes", "no"):
         return "yes_no"
@@ -67,7 +67,7 @@ def infer_kind(question: str, answer: str, options: dict[str, str] | None, image
 
 
 def _sample(
-    stem: str, number: int, line: str, kind: str | None, image_encoding: str, data_source: str | None
+    stem: str, number: int, line: bytes, kind: str | None, image_encoding: str, data_source: str | None
 ) -> Sample | Refused:
     place = f"{stem} line {number}"
     try:

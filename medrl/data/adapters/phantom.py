@@ -54,7 +54,7 @@ def draw(
 ) -> tuple[np.ndarray, list[list[int]]]:
     """One picture, uint8 (size_px, size_px, 3), with a lesion in each `(row, column)` cell, and the lesions' boxes (xyxy px)."""
     y, x = np.mgrid[0:size_px, 0:size_px].astype(np.float32) / size_px  # (size, size) each, 0..1
-    picture, depth = _BODY[modality](x, y, rng)  # (size, size, 3) in 0..1; depth > 0 inside the body
+    picture = _BODY[modality](x, y, rng)  # (size, size, 3) in 0..1
     boxes = []
     for row, column in cells:
         radius = rng.uniform(0.055, 0.085)
@@ -160,36 +160,36 @@ def _grey(value: np.ndarray) -> np.ndarray:
     return np.repeat(np.clip(value, 0, 1)[..., None], 3, axis=-1)
 
 
-def _ct(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _ct(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     body = _ellipse(x, y, 0.5, 0.5, 0.56, 0.50)
     value = np.where(body > 0, 0.34 + 0.04 * _mottle(x, y, rng), 0.02)
     value = np.where((body > 0) & (body < 0.07), 0.62, value)  # skin and ribs
     spine = _ellipse(x, y, 0.5, 0.93, 0.07, 0.06)
-    return _grey(np.where(spine > 0, 0.8, value)), body
+    return _grey(np.where(spine > 0, 0.8, value))
 
 
-def _mri(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _mri(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     head = _ellipse(x, y, 0.5, 0.5, 0.5, 0.54)
     value = np.where(head > 0, 0.30 + 0.08 * np.sin(18 * head + 3 * _mottle(x, y, rng, 3)), 0.01)
     value = np.where((head > 0.02) & (head < 0.07), 0.66, value)  # scalp fat
-    return _grey(value - 0.10 * (np.abs(x - 0.5) < 0.012) * (head > 0.1)), head
+    return _grey(value - 0.10 * (np.abs(x - 0.5) < 0.012) * (head > 0.1))
 
 
-def _xray(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _xray(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     lungs = np.maximum(_ellipse(x, y, 0.28, 0.5, 0.26, 0.48), _ellipse(x, y, 0.72, 0.5, 0.26, 0.48))
     value = 0.50 - 0.22 * np.clip(lungs * 4, 0, 1) + 0.03 * _mottle(x, y, rng)
     ribs = np.sin(2 * np.pi * (y * 6 + 2.2 * (x - 0.5) ** 2 + rng.uniform()))
-    return _grey(value + 0.045 * np.clip(ribs, 0, 1)), np.ones_like(x)
+    return _grey(value + 0.045 * np.clip(ribs, 0, 1))
 
 
-def _ultrasound(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _ultrasound(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     radius, angle = np.hypot(x - 0.5, y + 0.25), np.abs(np.arctan2(x - 0.5, y + 0.25))
     fan = (radius < 1.24) & (radius > 0.25) & (angle < 0.62)
     value = 0.30 + 0.10 * _mottle(x, y, rng, 7) - 0.10 * radius
-    return _grey(np.where(fan, value, 0.01)), fan.astype(np.float32)
+    return _grey(np.where(fan, value, 0.01))
 
 
-def _fundus(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _fundus(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     eye = _ellipse(x, y, 0.5, 0.5, 0.53, 0.53)
     shade = (0.75 + 0.25 * np.clip(eye, 0, 1) + 0.05 * _mottle(x, y, rng))[..., None]
     picture = shade * np.asarray([0.72, 0.33, 0.14], np.float32)
@@ -199,17 +199,19 @@ def _fundus(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[np.
         bend = 0.5 + sign * (0.08 + 0.55 * np.sqrt(np.clip(np.abs(x - 0.06), 0, 1)) * 0.7)
         vessel = np.maximum(vessel, np.clip(1 - np.abs(y - bend) / 0.012, 0, 1))
     picture = picture * (1 - 0.45 * vessel[..., None]) * (1 - disc) + disc * np.asarray([0.95, 0.75, 0.45], np.float32)
-    return np.where(eye[..., None] > 0, picture, 0.02).astype(np.float32), eye
+    return np.where(eye[..., None] > 0, picture, 0.02).astype(np.float32)
 
 
-def _microscopy(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _microscopy(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     stroma = (0.06 * _mottle(x, y, rng, 8))[..., None]
     picture = np.asarray([0.90, 0.74, 0.84], np.float32) + stroma
     centres = rng.uniform(0, 1, (14, 2)).astype(np.float32)  # small pale nuclei that are no lesions
-    squares = (x[0] - centres[:, :1])[:, None, :] ** 2 + (y[:, 0] - centres[:, 1:])[:, :, None] ** 2  # (nuclei, size, size)
+    squares = (x[0] - centres[:, :1])[:, None, :] ** 2 + (y[:, 0] - centres[:, 1:])[
+        :, :, None
+    ] ** 2  # (nuclei, size, size)
     blob = np.clip((1 - np.sqrt(squares.min(0)) / 0.022) * 3, 0, 1)[..., None]
     picture = picture * (1 - 0.5 * blob) + 0.5 * blob * np.asarray([0.66, 0.48, 0.74], np.float32)
-    return picture.astype(np.float32), np.ones_like(x)
+    return picture.astype(np.float32)
 
 
 _BODY = {

@@ -1,0 +1,55 @@
+r"""What a reply answers, one reader per kind: the value, or None when the reply gives none, several, or a broken one.
+
+The readers follow the grading rules to the letter, never guess, and never raise on any reply. Rewards, evaluation and
+the report use these same functions. A new kind is a function `reply -> value | None` over `agreed`, in its own file.
+"""
+
+import re
+
+from medrl.dialogue.answer_boxes import read_box, read_boxes, read_points
+from medrl.dialogue.answer_choice import plain_option, read_choice
+from medrl.dialogue.answer_count import read_count
+from medrl.dialogue.answer_json import brackets_match
+from medrl.dialogue.answer_mentions import Mention, is_denied, with_json_answers
+from medrl.dialogue.answer_region import agreed, answer_regions, format_ok, normalise
+
+__all__ = [
+    "Mention",
+    "answer_regions",
+    "format_ok",
+    "normalise",
+    "plain_option",
+    "read_box",
+    "read_boxes",
+    "read_choice",
+    "read_count",
+    "read_points",
+    "read_yes_no",
+]
+
+# "yes-man" and "no-one" are other words, "no's" too
+_YES_OR_NO = re.compile(r"(?<!\w)(?<!\w-)(?:yes|no)(?!\w|-\w|'\w)", re.IGNORECASE)
+# "no evidence", "no (large) mass" and 'no "mass"' qualify a noun; after a blank only a pause ends the verdict
+_VERDICT_ENDS = re.compile(r"""\Z|\n|[.,;:!?/)\]}"'(\[{-]| (?:-|[.,;:!?)\]}/])""")
+
+
+def read_yes_no(reply: str) -> str | None:
+    """ "yes" or "no", when exactly one of the two words is a verdict in the reply.
+
+    >>> read_yes_no("<answer>No, both lungs are clear</answer>"), read_yes_no("<answer>No fracture</answer>")
+    ('no', None)
+    """
+    return agreed(reply, _verdict)
+
+
+def _verdict(region: str) -> str | None:
+    text = with_json_answers(region)
+    if not brackets_match(text):  # JSON cut short, or with a bracket too many
+        return None
+    verdicts: set[str] = set()
+    denied: set[str] = set()
+    for match in _YES_OR_NO.finditer(text):
+        word = match[0].lower()
+        if word == "yes" or _VERDICT_ENDS.match(text, match.end()):
+            (denied if is_denied(text, match.start()) else verdicts).add(word)
+    return verdicts.pop() if len(verdicts) == 1 and not verdicts & denied else None

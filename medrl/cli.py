@@ -180,14 +180,10 @@ def _recipe(path: Path, overrides: list[str] | None) -> tuple[Any, Path]:
 
 
 def _load_both(path: Path, overrides: list[str] | None) -> tuple[Any, Any]:
-    from medrl.data.source import load
+    from medrl.preflight import load_split
 
     settings, beside = _recipe(path, overrides)
-    data = settings.data
-    root = Path(data.root) if data.root else None
-    train = load(data.adapter, root, data.train, {**data.options, **data.train_options}, beside=beside)
-    val = load(data.adapter, root, data.val, {**data.options, **data.val_options}, beside=beside)
-    return train, val
+    return load_split(settings, "train", beside), load_split(settings, "val", beside)
 
 
 def _card(plan: Any, command: list[str]) -> dict[str, Any]:

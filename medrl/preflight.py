@@ -1,7 +1,8 @@
 """Everything that can be wrong with a run, found before a model is loaded: data, pictures, prompts, rewards, budgets."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medrl.data.sample import Sample
@@ -37,46 +38,26 @@ class Plan:
 def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None = None) -> Plan:
     """Load data, rewards, prompt style and processor, and try them on each other. MedrlError lists every fault found."""
     problems: list[str] = []
-    loaded: dict[str, DataSet | None] = {}
-    root = Path(recipe.data.root) if recipe.data.root else None
-
-    def attempt(work: Callable[[], object]) -> object | None:
-        try:
-            return work()
-        except MedrlError as error:
-            problems.append(str(error))
-            return None
-
-    data = recipe.data
-    for name, split, options in (
-        ("train", data.train, data.train_options),
-        ("val", data.val, data.val_options),
-        ("demonstrations", data.demonstrations or data.train, data.demonstration_options or data.train_options),
-    ):
-        if name == "demonstrations" and recipe.sft.steps == 0:
-            loaded[name] = None
-            continue
-        limit = recipe.val.max_samples if name == "val" else None
-        if name == "demonstrations" and data.demonstrations is None and not data.demonstration_options:
-            loaded[name] = loaded["train"]
-            continue
-        merged = {**data.options, **options}
-        found = attempt(lambda s=split, o=merged, n=limit: load(data.adapter, root, s, o, beside=beside, limit=n))  # type: ignore[misc]
-        loaded[name] = found if isinstance(found, DataSet) else None
-    rewards = attempt(lambda: load_rewards(recipe.rewards, beside))
-    style = attempt(lambda: load_style(recipe.prompt.style, beside))
-    processor = attempt(lambda: load_processor(recipe.model.path))
-    attempt(lambda: pick_device(recipe.engine.device))
-    train, val, demonstrations = loaded["train"], loaded["val"], loaded["demonstrations"]
-    if (
-        problems
-        or train is None
-        or val is None
-        or not isinstance(style, PromptStyle)
-        or not isinstance(processor, tuple)
-    ):
+    train = val = demonstrations = style = processor = None
+    rewards: list[LoadedReward] = []
+    with _collecting(problems):
+        train = load_split(recipe, "train", beside)
+    with _collecting(problems):
+        val = load_split(recipe, "val", beside)
+    if recipe.sft.steps:
+        with _collecting(problems):
+            own = recipe.data.demonstrations or recipe.data.demonstration_options
+            demonstrations = load_split(recipe, "demonstrations", beside) if own else train
+    with _collecting(problems):
+        rewards = load_rewards(recipe.rewards, beside)
+    with _collecting(problems):
+        style = load_style(recipe.prompt.style, beside)
+    with _collecting(problems):
+        processor = load_processor(recipe.model.path)
+    with _collecting(problems):
+        pick_device(recipe.engine.device)
+    if problems or train is None or val is None or style is None or processor is None:
         raise MedrlError("\n".join(problems))
-    assert isinstance(rewards, list)
 
     builder = PromptBuilder(
         processor[0],
@@ -87,32 +68,12 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         max_prompt_tokens=recipe.sampling.max_prompt_tokens,
         root=train.root,
     )
-    for name, items, size in (
-        ("training.prompts_per_step", train, recipe.training.prompts_per_step),
-        ("sft.batch_size", demonstrations, recipe.sft.batch_size),
-    ):
-        if items is not None and len(items.samples) < size:
-            problems.append(f"{name}={size}, but there are only {len(items.samples)} samples. Lower it or add data.")
-    if demonstrations is not None:
-        without = sum(sample.demonstration is None for sample in demonstrations.samples)
-        if without:
-            problems.append(
-                f"sft.steps={recipe.sft.steps} asks for a cold start, but {without} of {len(demonstrations.samples)} samples have "
-                "no demonstration (extra_info.demonstration). Use data that has them, or sft.steps=0."
-            )
-    for name, items in (("train", train), ("val", val)):
-        rows = len(items.refused) + len(items.samples)
-        share = len(items.refused) / rows
-        if share > recipe.data.max_refused:
-            problems.append(
-                f"data.{name}={getattr(data, name)}: {len(items.refused)} of {rows} rows cannot be "
-                f"used{tell_reasons(items.refused)}. Mend them, or set data.max_refused={share + 0.005:.2f} to train without them."
-            )
+    problems += _data_faults(recipe, train, val, demonstrations)
     everything = [*train.samples, *val.samples, *(demonstrations.samples if demonstrations else [])]
     longest, faults = _count(builder, everything, recipe.sampling.max_prompt_tokens, progress)
     problems += faults
     if not problems:
-        attempt(lambda: probe(rewards, builder.build(val.samples[0])))
+        problems += _reward_faults(rewards, builder, everything)
     if problems:
         raise MedrlError("\n".join(problems))
     warnings = [
@@ -121,6 +82,75 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         if items.refused
     ]
     return Plan(recipe, train, val, demonstrations, rewards, style, builder, longest, warnings)
+
+
+def load_split(recipe: Recipe, name: str, beside: Path | None = None) -> DataSet:
+    """One of the recipe's splits: `train`, `val` or `demonstrations`, with that split's options, kinds and limit."""
+    data = recipe.data
+    split = {"train": data.train, "val": data.val, "demonstrations": data.demonstrations or data.train}[name]
+    options = {
+        "train": data.train_options,
+        "val": data.val_options,
+        "demonstrations": data.demonstration_options or data.train_options,
+    }[name]
+    root = Path(data.root) if data.root else None
+    items = load(data.adapter, root, split, {**data.options, **options}, beside=beside)
+    kept = [sample for sample in items.samples if not data.kinds or sample.kind in data.kinds]
+    if not kept:
+        there = ", ".join(sorted({str(sample.kind) for sample in items.samples}))
+        raise MedrlError(f"data.kinds={list(data.kinds)}: split {split} has no such question; it has {there}.")
+    return replace(items, samples=kept[: recipe.val.max_samples] if name == "val" else kept)
+
+
+@contextmanager
+def _collecting(problems: list[str]) -> Iterator[None]:
+    """Keep a MedrlError's text and go on, so that the next fault is found too."""
+    try:
+        yield
+    except MedrlError as error:
+        problems.append(str(error))
+
+
+def _data_faults(recipe: Recipe, train: DataSet, val: DataSet, demonstrations: DataSet | None) -> list[str]:
+    problems = []
+    for name, items, size in (
+        ("training.prompts_per_step", train, recipe.training.prompts_per_step),
+        ("sft.batch_size", demonstrations, recipe.sft.batch_size),
+    ):
+        if items is not None and len(items.samples) < size:
+            problems.append(f"{name}={size}, but there are only {len(items.samples)} samples. Lower it or add data.")
+    without = sum(sample.demonstration is None for sample in demonstrations.samples) if demonstrations else 0
+    if demonstrations and without:
+        problems.append(
+            f"sft.steps={recipe.sft.steps} asks for a cold start, but {without} of {len(demonstrations.samples)} samples have "
+            "no demonstration (extra_info.demonstration). Use data that has them, or sft.steps=0."
+        )
+    for name, items in (("train", train), ("val", val)):
+        rows = len(items.refused) + len(items.samples)
+        share = len(items.refused) / rows
+        if share > recipe.data.max_refused:
+            problems.append(
+                f"data.{name}={getattr(recipe.data, name)}: {len(items.refused)} of {rows} rows cannot be used"
+                f"{tell_reasons(items.refused)}. Mend them, or set data.max_refused={share + 0.005:.2f} to train without them."
+            )
+    return problems
+
+
+def _reward_faults(rewards: Sequence[LoadedReward], builder: PromptBuilder, samples: Sequence[Sample]) -> list[str]:
+    """Try the rewards on the first sample of every kind."""
+    problems: list[str] = []
+    first: dict[str, Sample] = {}
+    for sample in samples:
+        first.setdefault(str(sample.kind), sample)
+    for kind, sample in first.items():
+        if not any(reward.applies(sample) for reward in rewards):
+            problems.append(
+                f"no reward applies to questions of kind {kind}, such as {sample.id}. Add one, or set data.kinds."
+            )
+            continue
+        with _collecting(problems):
+            probe(rewards, builder.build(sample))
+    return problems
 
 
 def _count(

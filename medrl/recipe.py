@@ -41,6 +41,7 @@ class Data:
     train_options: dict[str, Any] = field(default_factory=dict)  # added to `options` for that split
     val_options: dict[str, Any] = field(default_factory=dict)
     demonstration_options: dict[str, Any] = field(default_factory=dict)
+    kinds: list[str] = field(default_factory=list)  # use only questions of these kinds; default: all
     shuffle: bool = True
     max_refused: float = 0.0  # share of rows that may be unusable; above it nothing starts
 
@@ -55,6 +56,7 @@ class Reward:
     use: str = MISSING  # path.py[:function]
     weight: float = 1.0
     kwargs: dict[str, Any] = field(default_factory=dict)
+    kinds: list[str] = field(default_factory=list)  # score only questions of these kinds; default: all
 
 
 @dataclass

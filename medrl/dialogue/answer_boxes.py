@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from medrl.dialogue.answer_json import JsonFault, finite_number, parse_at
-from medrl.dialogue.answer_mentions import Mention, asserted
+from medrl.dialogue.answer_mentions import MAX_MENTIONS, Mention, asserted
 from medrl.dialogue.answer_region import agreed, normalise
 
 Group = tuple[float, ...]
@@ -100,10 +100,12 @@ def _named_groups(text: str, size: int) -> list[Mention[tuple[Group, ...]]] | No
     """Each outermost bracket with the groups in it; None when one is malformed, or numbers stand in a row outside."""
     found: list[Mention[tuple[Group, ...]]] = []
     outside, end = [], 0
+    brackets_read = 0
     while opening := _ANY_BRACKET.search(text, end):
         start = opening.start()
         outside.append(text[end:start])
-        if opening[0] not in "[({":
+        brackets_read += 1
+        if opening[0] not in "[({" or brackets_read > MAX_MENTIONS:
             return None
         part = _json_groups(text, start, size)
         if part is None and opening[0] != "{":

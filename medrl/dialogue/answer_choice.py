@@ -9,10 +9,10 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, islice
 
 from medrl.dialogue.answer_json import brackets_match
-from medrl.dialogue.answer_mentions import Mention, asserted, with_json_answers
+from medrl.dialogue.answer_mentions import MAX_MENTIONS, Mention, asserted, with_json_answers
 from medrl.dialogue.answer_region import agreed, normalise
 
 MIN_STEM = 3  # letters that must be left when a plural ending is taken off: "yes" is no plural of "y"
@@ -124,7 +124,7 @@ def _text_mentions(text: str, patterns: tuple[_Text, ...]) -> list[Mention[str]]
     """Where options are named by text: what lies inside a longer find is dropped, an exact find beats a plural."""
     found = []
     for option in patterns:
-        for match in option.pattern.finditer(text):
+        for match in islice(option.pattern.finditer(text), MAX_MENTIONS + 1):
             found.append((match.start(), -match.end(), match["exact"] is None, option.letter))
     kept, covered_to = [], -1
     # by start, the longer first, so that whatever contains a find has been seen before it
@@ -157,6 +157,8 @@ def _letter_mentions(text: str, letters: Mapping[str, str], hidden: bytearray) -
             if match[0].islower() and not _names_an_option(text, start, end, first):
                 continue
         found.append(Mention(letter, start, end))
+        if len(found) > MAX_MENTIONS:
+            break
     return found
 
 

@@ -7,14 +7,13 @@ grown onto it, a slash, "hundred") makes the whole region unreadable, since drop
 import re
 
 from medrl.dialogue.answer_json import brackets_match, find_objects, finite_number
-from medrl.dialogue.answer_mentions import Mention, asserted
+from medrl.dialogue.answer_mentions import MAX_MENTIONS, Mention, asserted
 from medrl.dialogue.answer_region import agreed, normalise
 
 NUMBER_WORDS = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 ]  # fmt: skip
-MAX_NUMBERS = 1000  # a region that repeats a number more often is a loop, not an answer
 MAX_DIGITS = 300  # beyond this a number is noise, and Python refuses to convert more than 4300 digits
 
 _VALUE_OF = {word: value for value, word in enumerate(NUMBER_WORDS)}
@@ -125,7 +124,7 @@ def _numbers(text: str) -> list[Mention[int]] | None:
     found = []
     for match in _NUMBER.finditer(text):
         word = match[0].lower()
-        if len(found) == MAX_NUMBERS or not (word in _VALUE_OF or _is_plain(word)):
+        if len(found) > MAX_MENTIONS or not (word in _VALUE_OF or _is_plain(word)):
             return None
         if _SPOILED_BEFORE.search(text, max(0, match.start() - _REACH), match.start()):
             return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 300  # Python refuses to convert integers of more than 4300 digits; longer ones become inf
 
+_OBJECT_START = re.compile(r"\{(?=\s*+[\"'}])")  # a key or the end must follow; saves a try at each brace of a flood
 _BLANK = re.compile(r"\s*+")
 _NUMBER = re.compile(r"[-+]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]++)?+(?![\w.%])")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*+)"|\'((?:[^\'\\]|\\.)*+)\'', re.DOTALL)
@@ -84,14 +85,14 @@ def find_objects(text: str) -> Iterator[FoundObject]:
     """
     start = text.find("{")
     while start >= 0:
-        try:
-            value, end = _value(text, start, 0)
-        except JsonFault as fault:
-            end = max(fault.position, start + 1)  # what lies before the fault is inside the malformed object
-            yield FoundObject(start, end, None)
-        else:
-            assert isinstance(value, dict)
-            yield FoundObject(start, end, value)
+        value: dict[str, object] | None = None
+        end = start + 1
+        if _OBJECT_START.match(text, start):
+            try:
+                value, end = _object(text, end, 0)
+            except JsonFault as fault:
+                end = max(fault.position, end)  # what lies before the fault is inside the malformed object
+        yield FoundObject(start, end, value)
         start = text.find("{", end)
 
 

@@ -4,8 +4,9 @@ Section 4 of the grading rules, and the JSON objects of section 2d that stand fo
 """
 
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from medrl.dialogue.answer_json import find_objects
@@ -13,6 +14,7 @@ from medrl.dialogue.answer_region import normalise, unwrap
 
 Value = TypeVar("Value", bound=Hashable)
 
+MAX_MENTIONS = 500  # a region that names its value more often is a loop, not an answer; so is one with more objects
 REACH = 64  # characters before a mention in which its rejection can begin: the longest takes fewer
 
 _OPENING = r"""["'(\[{]*"""
@@ -26,6 +28,7 @@ _REJECTED_AFTER = re.compile(
     r"""["')\]}]*\s+(?:is|was)\s+(?:wrong|incorrect|excluded|ruled[ -]out|unlikely)(?!\w)""", re.IGNORECASE
 )
 _MAY_REJECT = re.compile(r"\b(?:not?|without|than|of|n?either|nor|excludes?|is|was)\b|n't", re.IGNORECASE)
+_ANSWER_KEY = re.compile(r"""answer\s*["']\s*:""", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,15 @@ class Mention(Generic[Value]):
     end: int
 
 
-def asserted(text: str, mentions: Iterable[Mention[Value]]) -> set[Value]:
+def asserted(text: str, mentions: Sequence[Mention[Value]]) -> set[Value]:
     """The values a text stands by. One that it both rejects and asserts makes it stand by nothing: never guess.
 
     >>> mentions = [Mention("B", 0, 1), Mention("C", 7, 8)]
     >>> asserted("B, not C", mentions), asserted("B - not B", [Mention("B", 0, 1), Mention("B", 8, 9)])
     ({'B'}, set())
     """
+    if len(mentions) > MAX_MENTIONS:
+        return set()
     may_reject = _MAY_REJECT.search(text) is not None  # most texts need no closer look
     kept, rejected = set(), set()
     for mention in mentions:
@@ -79,7 +84,8 @@ def with_json_answers(region: str) -> str:
     """
     text = normalise(region)
     pieces, end = [], 0
-    for found in find_objects(text):
+    objects = find_objects(text) if _ANSWER_KEY.search(text) else ()
+    for found in islice(objects, MAX_MENTIONS):
         if found.value is not None and "answer" in found.value:
             pieces += [text[end : found.start], " ", unwrap(_as_text(found.value["answer"])), " "]
             end = found.end

@@ -14,6 +14,7 @@ from medrl.dialogue.answer_json import is_json
 Value = TypeVar("Value")
 
 WHOLE_TEXT_WORDS = 12  # a reply without tag, box, fence or cue is itself the answer up to this length
+MAX_REGIONS = 200  # a reply with more answers, each worded differently, is noise
 
 _TAGS_OF_STYLE = {
     "think": ("<think>", "</think>", "<answer>", "</answer>"),
@@ -84,7 +85,10 @@ def agreed(reply: str, read: Callable[[str], Value | None]) -> Value | None:
     '7'
     """
     agreed_value: Value | None = None
-    for region in dict.fromkeys(answer_regions(reply) or ()):
+    regions = dict.fromkeys(answer_regions(reply) or ())
+    if len(regions) > MAX_REGIONS:
+        return None
+    for region in regions:
         value = read(unwrap(region))
         if value is None or (agreed_value is not None and value != agreed_value):
             return None
@@ -118,7 +122,7 @@ def normalise(text: str) -> str:
     ('B - "groundglass"', 'bbox_2d: 5*7')
     """
     if not text.isascii():
-        text = _RAISED_DIGIT.sub("^", _JOINING_EM_DASH.sub(" - ", text)).translate(_QUOTES)
+        text = _RAISED_DIGIT.sub("^", _JOINING_EM_DASH.sub(" - ", text)).translate(_QUOTES | _LIGATURES)
         text = _NON_ASCII_RUN.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text).translate(_PLAIN)
     text = _EMPHASIS.sub("", _CONTROL.sub("", _LINE_BREAK.sub("\n", text)))
     return _BLANKS_AT_BREAK.sub("\n", _BLANKS.sub(" ", text)).strip()
@@ -249,6 +253,7 @@ _RAISED_DIGIT = re.compile("(?<=[0-9])(?=[⁰¹²³⁴-⁹⁻₀-₉])")
 _JOINING_EM_DASH = re.compile(r"(?<=\w)[—―](?=\w)")
 # quotes come before NFKC, which would turn a lone acute accent into a blank and a combining mark
 _QUOTES = str.maketrans(dict.fromkeys("‘’‚‛′´ʹʼ", "'") | dict.fromkeys("“”„‟«»″", '"'))
+_LIGATURES = str.maketrans("ﷺﷻ", "  ")  # Arabic phrases that NFKC spells out in up to 18 characters each
 _DASHES = "\u058a\u05be\u1806‐‑‒–—―⁃−⸗⸚⸺⸻⹀〜〰゠"
 _INVISIBLE = [
     0xAD, 0x34F, 0x61C, 0x115F, 0x1160, *range(0x17B4, 0x17B6), *range(0x180B, 0x1810), *range(0x200B, 0x2010),

@@ -22,7 +22,7 @@ from medrl.errors import MedrlError
 from medrl.record import gallery, panels
 from medrl.record.charts import number_text
 from medrl.record.files import write_text
-from medrl.record.gallery import shorten
+from medrl.record.replies import RIGHT, shorten
 
 HERE = Path(__file__).parent
 RECIPE_CHARACTERS = 60_000
@@ -138,7 +138,7 @@ def _contents(run_dir: Path, problems: list[str]) -> dict[str, Any]:
         "flat_count": flat_count,
         "group_step": step,
         "kinds": sorted(kinds),
-        "right_from": gallery.RIGHT,
+        "right_from": RIGHT,
         "recipe": _recipe(run_dir / "recipe.yaml"),
         "card": list(_flat(_read_object(run_dir / "card.json", problems)))[:CARD_ROWS],
     }

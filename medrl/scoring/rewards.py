@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medrl.data.sample import Sample
 from medrl.dialogue.tokens import Prompt
 from medrl.errors import MedrlError
 from medrl.plugin import Plugin, check_call, load_plugin
@@ -32,6 +33,11 @@ class LoadedReward:
     plugin: Plugin
     weight: float
     kwargs: dict[str, Any]
+    kinds: tuple[str, ...] = ()
+
+    def applies(self, sample: Sample) -> bool:
+        """Whether this reward has a say about the sample's kind of question."""
+        return not self.kinds or sample.kind in self.kinds
 
 
 def load_rewards(rewards: dict[str, Reward], beside: Path | None = None) -> list[LoadedReward]:
@@ -44,16 +50,18 @@ def load_rewards(rewards: dict[str, Reward], beside: Path | None = None) -> list
         except MedrlError as error:
             problems.append(f"rewards.{name}: {error}")
             continue
-        loaded.append(LoadedReward(name, plugin, reward.weight, dict(reward.kwargs)))
+        loaded.append(LoadedReward(name, plugin, reward.weight, dict(reward.kwargs), tuple(reward.kinds)))
     if problems:
         raise MedrlError("\n".join(problems))
     return loaded
 
 
 def probe(rewards: Sequence[LoadedReward], prompt: Prompt) -> None:
-    """Call each reward once on a made-up reply, so that one that always raises is found before a model is loaded."""
+    """Call each reward that applies once on a made-up reply, so that one that always raises is found before a model is loaded."""
     reply = f"<think>A trial reply.</think><answer>{prompt.ground_truth}</answer>"
     for reward in rewards:
+        if not reward.applies(prompt.sample):
+            continue
         try:
             _entries(asyncio.run(_call(reward, prompt, reply)))
         except Exception:
@@ -64,21 +72,25 @@ def probe(rewards: Sequence[LoadedReward], prompt: Prompt) -> None:
 
 
 def score_rollouts(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
-    """Fill `scores` (`name/entry`), `missing` (name to reason) and `reward` (weighted sum, None if a part is missing)."""
+    """Fill `scores` (`name/entry`), `missing` (name to reason) and `reward` (weighted sum, None if a part is missing).
+
+    A reward that does not apply to a question adds nothing.
+    """
+    plans = [[reward for reward in rewards if reward.applies(rollout.prompt.sample)] for rollout in rollouts]
 
     async def everything() -> list[list[Any]]:
         return await asyncio.gather(
             *(
                 asyncio.gather(
-                    *(_call(reward, rollout.prompt, rollout.text) for reward in rewards), return_exceptions=True
+                    *(_call(reward, rollout.prompt, rollout.text) for reward in plan), return_exceptions=True
                 )
-                for rollout in rollouts
+                for rollout, plan in zip(rollouts, plans)
             )
         )
 
-    for rollout, results in zip(rollouts, asyncio.run(everything())):
+    for rollout, plan, results in zip(rollouts, plans, asyncio.run(everything())):
         total = 0.0
-        for reward, result in zip(rewards, results):
+        for reward, result in zip(plan, results):
             try:
                 if isinstance(result, BaseException):
                     raise result

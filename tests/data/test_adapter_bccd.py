@@ -64,7 +64,9 @@ def test_official_splits_share_no_picture():
 
 
 def test_zero_area_box_is_refused_with_its_file_name():
-    found = {item.place.split()[0]: item.reason for item in refused_of("trainval", per_kind=1) if "no area" in item.reason}
+    found = {
+        item.place.split()[0]: item.reason for item in refused_of("trainval", per_kind=1) if "no area" in item.reason
+    }
     assert found == {
         "BloodImage_00338.xml": "the RBC box [504, 337, 504, 337] has no area",
         "BloodImage_00343.xml": "the RBC box [181, 329, 181, 329] has no area",
@@ -73,7 +75,10 @@ def test_zero_area_box_is_refused_with_its_file_name():
 
 def test_picture_with_a_zero_area_box_is_not_counted():
     refused = {item.place: item.reason for item in refused_of("trainval", task="count", cell="RBC")}
-    assert "cannot be counted" in refused["BloodImage_00338.xml"] and "cannot be counted" in refused["BloodImage_00343.xml"]
+    assert (
+        "cannot be counted" in refused["BloodImage_00338.xml"]
+        and "cannot be counted" in refused["BloodImage_00343.xml"]
+    )
     # the other kinds in it can
     counted = {s.extra_info["image_id"] for s in samples_of("trainval", task="count", cell="Platelets")}
     assert {"bccd/BloodImage_00338", "bccd/BloodImage_00343"} <= counted
@@ -166,13 +171,19 @@ def test_box_is_in_pixels_of_the_picture_as_shown(size_px):
         assert open_image(sample.images[0], ROOT).size == (width, height) == ((112, 112) if size_px else (640, 480))
         box, original = json.loads(sample.ground_truth), published[sample.id]
         assert all(isinstance(edge, int) for edge in box)
-        assert box == [round(edge * side / full) for edge, side, full in zip(original, (width, height) * 2, (640, 480) * 2)]
+        assert box == [
+            round(edge * side / full) for edge, side, full in zip(original, (width, height) * 2, (640, 480) * 2)
+        ]
 
 
 def test_demonstrations_are_true_of_the_annotation():
     for sample in samples_of("test", task="count", cell="RBC"):
         rows = sample.demonstration.split("row ")[1:]
-        told = len(rows) if "column" in sample.demonstration else sum(int(row.split(":")[1].strip(" ,").split("<")[0]) for row in rows)
+        told = (
+            len(rows)
+            if "column" in sample.demonstration
+            else sum(int(row.split(":")[1].strip(" ,").split("<")[0]) for row in rows)
+        )
         assert told == int(sample.ground_truth)
     for sample in samples_of("test", per_kind=15, size_px=16):
         left, top, right, bottom = sample.extra_info["box_px_original"]
@@ -196,9 +207,7 @@ def small_copy(tmp_path, annotation, name="BloodImage_00007"):
 
 def voc(kind="WBC", box=(100, 100, 260, 250), filename="BloodImage_00007.jpg"):
     edges = "".join(f"<{edge}>{value}</{edge}>" for edge, value in zip(("xmin", "ymin", "xmax", "ymax"), box))
-    return (
-        f"<annotation><filename>{filename}</filename><object><name>{kind}</name><bndbox>{edges}</bndbox></object></annotation>"
-    )
+    return f"<annotation><filename>{filename}</filename><object><name>{kind}</name><bndbox>{edges}</bndbox></object></annotation>"
 
 
 @pytest.mark.parametrize(

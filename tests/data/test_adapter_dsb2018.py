@@ -48,7 +48,9 @@ def test_demonstration_tells_every_nucleus_once(counted):
         if "column" in sample.demonstration:
             told = sample.demonstration.count("column")
         else:
-            told = sum(int(part.split(":")[1].strip(" ,").split("<")[0]) for part in sample.demonstration.split("row ")[1:])
+            told = sum(
+                int(part.split(":")[1].strip(" ,").split("<")[0]) for part in sample.demonstration.split("row ")[1:]
+            )
         assert told == int(sample.ground_truth), sample.id
 
 

@@ -28,7 +28,12 @@ def test_r1v_and_easyr1_columns_give_the_same_sample(tmp_path):
     easyr1 = {"images": ["a.png"], "question": "<image>Which?", "answer": "B", "options": {"A": "CT", "B": "MRI"}}
     one, other = read_rows(tmp_path, r1v, easyr1)
     assert one.messages == other.messages == ({"role": "user", "content": "<image>Which? A) CT, B) MRI"},)
-    assert (one.images, one.ground_truth, one.kind, one.options) == (other.images, other.ground_truth, other.kind, other.options)
+    assert (one.images, one.ground_truth, one.kind, one.options) == (
+        other.images,
+        other.ground_truth,
+        other.kind,
+        other.options,
+    )
 
 
 @pytest.mark.parametrize("options", [["CT", "MRI"], {"A": "CT", "B": "MRI"}])
@@ -84,14 +89,24 @@ def test_base64_images_become_bytes(tmp_path, value, options):
 
 def test_text_only_rows_and_lists_as_answers_are_fine(tmp_path):
     text, box = read_rows(
-        tmp_path, {"problem": "Is it?", "answer": "NO"}, {"problem": "Where?", "answer": [1, 2, 3, 4], "image": {"path": "a.png"}}
+        tmp_path,
+        {"problem": "Is it?", "answer": "NO"},
+        {"problem": "Where?", "answer": [1, 2, 3, 4], "image": {"path": "a.png"}},
     )
     assert (text.images, text.ground_truth) == ((), "no")
     assert (box.images, box.ground_truth, box.kind) == (({"path": "a.png"},), "[1, 2, 3, 4]", "box")
 
 
 def test_further_columns_reach_the_rewards(tmp_path):
-    row = {"id": 7, "problem": "Is it?", "answer": "no", "patient_id": "p1", "difficulty": 0.5, "split": "x", "nested": {"a": 1}}
+    row = {
+        "id": 7,
+        "problem": "Is it?",
+        "answer": "no",
+        "patient_id": "p1",
+        "difficulty": 0.5,
+        "split": "x",
+        "nested": {"a": 1},
+    }
     (sample,) = read_rows(tmp_path, row, data_source="mine")
     assert sample.extra_info == {"id": "7", "split": "rows", "kind": "yes_no", "patient_id": "p1", "difficulty": 0.5}
     assert sample.data_source == "mine"
@@ -104,7 +119,10 @@ def test_further_columns_reach_the_rewards(tmp_path):
         ("[1, 2]", "a JSON list, expected an object"),
         ({"prompt": "Is it?", "answer": "no"}, "no value in problem or question; the columns are prompt, answer"),
         ({"problem": "Is it?", "answer": ""}, "no value in answer or solution"),
-        ({"problem": "<image><image>Is it?", "answer": "no", "image": "a.png"}, "the prompt has 2 `<image>` but the row has 1"),
+        (
+            {"problem": "<image><image>Is it?", "answer": "no", "image": "a.png"},
+            "the prompt has 2 `<image>` but the row has 1",
+        ),
         ({"problem": "Is it?", "answer": "no", "image": 3}, "images[0] is '3', expected a path or base64 text"),
         ({"problem": "Is it?", "answer": "no", "image": {"bytes": "%%%"}}, "images[0] is no base64"),
     ],
@@ -116,7 +134,9 @@ def test_unusable_row_is_refused_with_its_line(tmp_path, row, reason):
 
 
 def test_lines_are_read_one_at_a_time(tmp_path):
-    (tmp_path / "rows.jsonl").write_bytes(b'{"problem": "Is it?", "answer": "no"}\n\n' + b"x" * 100_000 + b"\n\xff\xfe\n")
+    (tmp_path / "rows.jsonl").write_bytes(
+        b'{"problem": "Is it?", "answer": "no"}\n\n' + b"x" * 100_000 + b"\n\xff\xfe\n"
+    )
     items = read(tmp_path, "rows")
     assert isinstance(next(items), Sample)
     assert next(items).place == "rows line 3"  # blank lines count, as in an editor

@@ -49,7 +49,9 @@ def test_trailing_commas_of_the_kaggle_copy_do_no_harm(tmp_path):
     assert json.loads(item.ground_truth) == [1, 2, 4, 6]
 
 
-@pytest.mark.parametrize("row", ["1.png,Mass,1,2,3", "1.png,Mass,1,2,three,4", "1.png,Mass,1,2,0,4", "1.png,Mass,1,2,nan,4", "x"])
+@pytest.mark.parametrize(
+    "row", ["1.png,Mass,1,2,3", "1.png,Mass,1,2,three,4", "1.png,Mass,1,2,0,4", "1.png,Mass,1,2,nan,4", "x"]
+)
 def test_bad_row_is_refused_with_its_line(tmp_path, row):
     (tmp_path / "BBox_List_2017.csv").write_text(f"{HEADER}\n00000001_000.png,Mass,1,2,3,4\n{row}\n")
     good, bad = read(tmp_path, "all")

@@ -31,9 +31,16 @@ def write(tmp_path, records, name="mixed_test.json"):
 def test_published_record_becomes_a_choice(tmp_path):
     (sample,) = read(write(tmp_path, [CT]), "mixed_test.json")
     assert sample.ground_truth == "C" and sample.kind == "choice"
-    assert sample.options == {"A": "Mammogram", "B": "Positron emission tomography (PET)", "C": "CT", "D": "Fluoroscopy"}
+    assert sample.options == {
+        "A": "Mammogram",
+        "B": "Positron emission tomography (PET)",
+        "C": "CT",
+        "D": "Fluoroscopy",
+    }
     assert sample.extra_info["plain_question"] == "What imaging technique is employed for obtaining this image?"
-    assert sample.messages[0]["content"].endswith("A) Mammogram, B) Positron emission tomography (PET), C) CT, D) Fluoroscopy")
+    assert sample.messages[0]["content"].endswith(
+        "A) Mammogram, B) Positron emission tomography (PET), C) CT, D) Fluoroscopy"
+    )
     assert sample.images == ({"path": CT["image"]},)
     assert sample.extra_info["modality"] == "CT"
 

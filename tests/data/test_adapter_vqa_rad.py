@@ -117,7 +117,11 @@ def test_sample_carries_what_slices_need():
 def test_records_without_a_field_are_refused(tmp_path):
     shutil.copytree(ROOT / "data_RAD", tmp_path / "data_RAD", ignore=shutil.ignore_patterns("images"))
     path = tmp_path / "data_RAD" / "testset.json"
-    records = [{"question": "Is it?", "image_name": "a.jpg"}, "text", {"question": "", "answer": "yes", "image_name": "a.jpg"}]
+    records = [
+        {"question": "Is it?", "image_name": "a.jpg"},
+        "text",
+        {"question": "", "answer": "yes", "image_name": "a.jpg"},
+    ]
     path.parent.chmod(0o755)
     path.unlink()
     path.write_text(json.dumps(records))

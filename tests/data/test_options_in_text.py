@@ -15,9 +15,17 @@ from medrl.data.options import letter_options, list_options, split_options
             ["Mammogram", "Positron emission tomography (PET)", "CT", "Fluoroscopy"],
         ),
         # commas inside the texts
-        ("Which? A)Pneumonia, viral, B)Pneumonia, bacterial, left", "Which?", ["Pneumonia, viral", "Pneumonia, bacterial, left"]),
+        (
+            "Which? A)Pneumonia, viral, B)Pneumonia, bacterial, left",
+            "Which?",
+            ["Pneumonia, viral", "Pneumonia, bacterial, left"],
+        ),
         # a bracketed letter inside a text is no marker: it does not follow a comma
-        ("Cause? A)Lack of vitamin B) in food, B)Lack of iron", "Cause?", ["Lack of vitamin B) in food", "Lack of iron"]),
+        (
+            "Cause? A)Lack of vitamin B) in food, B)Lack of iron",
+            "Cause?",
+            ["Lack of vitamin B) in food", "Lack of iron"],
+        ),
         # the last A) opens the list
         ("See A) above. Which? A)yes, B)no", "See A) above. Which?", ["yes", "no"]),
         ("Which?\n(A) CT\n(B) MRI", "Which?", ["CT", "MRI"]),

@@ -138,9 +138,10 @@ def _metrics(steps: int, rng: random.Random) -> list[dict[str, Any]]:
             record |= {
                 "reward/mean": 0.4 + 0.4 * share + noise, "reward/std": 0.3, "reward/answer/score": 0.35 + 0.4 * share + noise,
                 "reward/format/score": min(0.7 + share, 1), "reward/missing": 0.01, "group/zero_spread": 0.1 + 0.3 * share,
-                "policy/entropy": 0.9 - 0.5 * share + noise, "policy/kl": 0.02 * share, "policy/clip_fraction": 0.01 + abs(noise) / 5,
-                "policy/engine_gap": 1e-6 * (1 + abs(noise)), "rollout/length": 24 + 6 * share + 20 * noise,
-                "rollout/truncated": max(0.05 - 0.1 * share, 0), "optimizer/lr": 2e-4, "optimizer/grad_norm": 1 + noise,
+                "policy/entropy": 0.9 - 0.5 * share + noise, "policy/kl": 0.02 * share,
+                "policy/clip_fraction": 0.01 + abs(noise) / 5, "policy/engine_gap": 1e-6 * (1 + abs(noise)),
+                "rollout/length": 24 + 6 * share + 20 * noise, "rollout/truncated": max(0.05 - 0.1 * share, 0),
+                "optimizer/lr": 2e-4, "optimizer/grad_norm": 1 + noise,
                 "time/generate_s": 0.6 + noise, "time/score_s": 0.05, "time/update_s": 0.8, "time/step_s": 1.5 + noise,
                 "my_reward/novel_entry": share, "rollout/length_max": 32.0,
             }  # fmt: skip

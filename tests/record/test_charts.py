@@ -135,8 +135,8 @@ def test_ticks_are_round_and_cover_the_range(low, high, expected):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0, "0"), (-3, "−3"), (0.5, "0.5"), (-0.0123456, "−0.0123"), (99.96, "100"), (12345.6, "12,346"), (2e-6, "2e-6"), (-2.5e-7, "−2.5e-7"),
-     (3e12, "3e12"), (math.inf, "–")],
+    [(0, "0"), (-3, "−3"), (0.5, "0.5"), (-0.0123456, "−0.0123"), (99.96, "100"), (12345.6, "12,346"), (2e-6, "2e-6"),
+     (-2.5e-7, "−2.5e-7"), (3e12, "3e12"), (math.inf, "–")],
 )  # fmt: skip
 def test_numbers_read_well(value, expected):
     assert number_text(value) == expected
@@ -146,9 +146,9 @@ def test_numbers_read_well(value, expected):
 
 
 def test_every_metric_is_drawn_once():
-    names = {"val/reward", "val/reward_low", "val/reward_high", "val/greedy_reward", "val/constant_answer", "val/parse_rate", "reward/mean",
-             "reward/answer/score", "rollout/length", "rollout/truncated", "policy/entropy", "policy/kl", "group/zero_spread",
-             "time/generate_s", "time/step_s", "my_reward/novel", "reward/answer/answered"}  # fmt: skip
+    names = {"val/reward", "val/reward_low", "val/reward_high", "val/greedy_reward", "val/constant_answer", "val/parse_rate",
+             "reward/mean", "reward/answer/score", "rollout/length", "rollout/truncated", "policy/entropy", "policy/kl",
+             "group/zero_spread", "time/generate_s", "time/step_s", "my_reward/novel", "reward/answer/answered"}  # fmt: skip
     stages = panels.collect({"stage": "grpo", "step": step, **dict.fromkeys(names, 0.5)} for step in range(5))
     hero, tiles, (others, unshown) = panels.hero(stages), panels.grid(stages), panels.others(stages)
     assert hero.title == "Held-out reward"

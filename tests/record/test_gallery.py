@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from report_runs import change_rows, make_run, read_page, write_lines
 
 from medrl.dialogue.answers import answer_regions
 from medrl.record import gallery
-from medrl.record.gallery import reply_parts, shorten
 from medrl.record.pictures import pictures
+from medrl.record.replies import reply_parts, shorten
 
 
 def test_shares_of_outcomes_are_those_of_all_attempts_not_of_the_cards(tmp_path):
@@ -202,3 +203,12 @@ def test_long_reply_keeps_its_end_and_what_stands_there_is_still_the_answer():
 def test_short_text_is_left_alone_and_long_text_keeps_both_ends():
     assert shorten("short", 4000) == "short"
     assert shorten("a" * 50 + "B", 6) == "aaaa … 45 characters left out … aB"
+
+
+def test_reply_of_tags_alone_is_read_in_one_pass():
+    """Each stray close used to sweep all that stood before it: 100 kB of them took minutes."""
+    started = time.monotonic()
+    for unit in ("</think>", "<think></think>", "<answer>", "</answer>", "<answer></answer>a"):
+        reply = unit * (100_000 // len(unit))
+        assert sum(len(text) for _, text in reply_parts(reply)) == len(reply)
+    assert time.monotonic() - started < 5

@@ -33,7 +33,8 @@ def recipe(runs_dir: Path, name: str = "test", **changes: Any) -> Recipe:
     """The small recipe above; `changes` are sections whose keys replace those given."""
     given = {**RECIPE, "runs_dir": str(runs_dir)}
     for section, values in changes.items():
-        given[section] = {**given.get(section, {}), **values} if isinstance(values, dict) else values
+        merge = isinstance(values, dict) and section != "rewards"
+        given[section] = {**given.get(section, {}), **values} if merge else values
     return recipe_from(given, "tests", name)
 
 

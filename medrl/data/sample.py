@@ -127,6 +127,8 @@ def from_row(row: dict[str, Any], place: str) -> Sample | Refused:
     missing = [key for key in ("data_source", "prompt", "reward_model") if not row.get(key)]
     if missing:
         return Refused(place, f"no value in column {', '.join(missing)}; verl's row format is expected")
+    if fault := _shape_fault(row):
+        return Refused(place, f"{fault}; verl's row format is expected")
     extra = _without_nulls(row.get("extra_info") or {})
     truth = row["reward_model"].get("ground_truth")
     if truth is None:
@@ -163,7 +165,13 @@ def write_parquet(samples: Iterable[Sample], path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.part")
     # extra_info is a union over rows: a key some rows lack is null there, and dropped again on reading
-    pq.write_table(pa.Table.from_pylist(rows), aside)
+    if any("agent_name" in row for row in rows):  # from_pylist takes the columns of the first row alone
+        rows = [{"agent_name": None, **row} for row in rows]
+    try:
+        table = pa.Table.from_pylist(rows)
+    except pa.ArrowException as error:  # one extra_info key with text here and a number there
+        raise MedrlError(f"{path}: the rows do not form one table ({error}). Give each extra_info key one type.") from None
+    pq.write_table(table, aside)
     aside.replace(path)
     return len(rows)
 
@@ -179,6 +187,23 @@ def read_parquet(path: Path, batch_rows: int = 256) -> Iterator[Sample | Refused
         for row in batch.to_pylist():
             yield from_row(row, f"{path} row {number}")
             number += 1
+
+
+def _shape_fault(row: dict[str, Any]) -> str | None:
+    """Which column is not of verl's shape, or None."""
+    if not isinstance(row["prompt"], list) or not all(
+        isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
+        for turn in row["prompt"]
+    ):
+        return "prompt is not a list of messages with role and content as text"
+    if not isinstance(row["reward_model"], dict):
+        return f"reward_model is a {type(row['reward_model']).__name__}, not a struct with ground_truth"
+    images = row.get("images")
+    if images is not None and not (isinstance(images, list) and all(isinstance(image, dict) for image in images)):
+        return "images is not a list of structs with bytes or path"
+    if not isinstance(row.get("extra_info") or {}, dict):
+        return "extra_info is not a struct"
+    return None
 
 
 def _without_nulls(value: Any) -> Any:

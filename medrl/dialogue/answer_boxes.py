@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from medrl.dialogue.answer_json import JsonFault, finite_number, parse_at
+from medrl.dialogue.answer_json import MAX_DEPTH, JsonFault, finite_number, parse_at
 from medrl.dialogue.answer_mentions import MAX_MENTIONS, Mention, asserted
 from medrl.dialogue.answer_region import agreed, normalise
 
@@ -180,6 +180,8 @@ def _loose_groups(text: str, start: int, size: int) -> tuple[list[Group], int] |
             stack[-1].own.append(text[read_to : sign.start()])
         read_to = sign.end()
         if sign[0] in _CLOSING:
+            if len(stack) == MAX_DEPTH:
+                return None
             stack.append(_Bracket(_CLOSING[sign[0]]))
             continue
         bracket = stack.pop()

@@ -268,4 +268,4 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x9f]")
 # `*`, `_` and backticks go, except between two digits or two blanks (a product) and `_` between word characters
 _EMPHASIS = re.compile(r"(?<![0-9\s])[*`]++|(?<=[0-9])[*`]++(?![0-9])|(?<=\s)[*`]++(?!\s)|(?<![^\W_])_++|_++(?![^\W_])")
 _BLANKS = re.compile(r"[^\S\n]++")
-_BLANKS_AT_BREAK = re.compile(r" ?\n ?")
+_BLANKS_AT_BREAK = re.compile(r" \n ?|\n ")

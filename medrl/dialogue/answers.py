@@ -5,16 +5,16 @@ the report use these same functions. A new kind is a function `reply -> value | 
 """
 
 import re
+from itertools import islice
 
 from medrl.dialogue.answer_boxes import read_box, read_boxes, read_points
 from medrl.dialogue.answer_choice import plain_option, read_choice
 from medrl.dialogue.answer_count import read_count
 from medrl.dialogue.answer_json import brackets_match
-from medrl.dialogue.answer_mentions import Mention, is_denied, with_json_answers
+from medrl.dialogue.answer_mentions import MAX_MENTIONS, is_denied, with_json_answers
 from medrl.dialogue.answer_region import agreed, answer_regions, format_ok, normalise
 
 __all__ = [
-    "Mention",
     "answer_regions",
     "format_ok",
     "normalise",
@@ -48,7 +48,7 @@ def _verdict(region: str) -> str | None:
         return None
     verdicts: set[str] = set()
     denied: set[str] = set()
-    for match in _YES_OR_NO.finditer(text):
+    for match in islice(_YES_OR_NO.finditer(text), MAX_MENTIONS):
         word = match[0].lower()
         if word == "yes" or _VERDICT_ENDS.match(text, match.end()):
             (denied if is_denied(text, match.start()) else verdicts).add(word)

@@ -161,12 +161,15 @@ class PromptBuilder:
         if not sizes:
             return sample.ground_truth, None
         frame_size = (1000, 1000) if self.family.box_frame == "norm1000" else model_sizes[0]
-        if sample.kind != "box" or len(sizes) != 1:
+        if sample.kind not in ("box", "boxes") or len(sizes) != 1:
             return sample.ground_truth, frame_size
-        box = convert_box(
-            json.loads(sample.ground_truth), "px_original", self.family.box_frame, sizes[0], model_sizes[0]
-        )
-        return json.dumps([round(value) for value in box]), frame_size
+
+        def in_frame(box: list[float]) -> list[int]:
+            moved = convert_box(box, "px_original", self.family.box_frame, sizes[0], model_sizes[0])
+            return [round(value) for value in moved]
+
+        truth = json.loads(sample.ground_truth)
+        return json.dumps(in_frame(truth) if sample.kind == "box" else [in_frame(box) for box in truth]), frame_size
 
 
 def _parts(content: str) -> list[dict[str, str]]:

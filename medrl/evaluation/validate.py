@@ -33,7 +33,7 @@ def validate(
         for start in range(0, len(sampled), attempts)
     ]
     low, high = bootstrap_interval(per_question)
-    metrics = _means(sampled)
+    metrics = mean_scores(sampled)
     metrics["greedy_reward"] = sum(rollout.reward or 0.0 for rollout in greedy) / len(greedy)
     metrics["missing"] = sum(rollout.reward is None for rollout in sampled) / len(sampled)
     metrics["truncated"] = sum(rollout.end_reason == "length" for rollout in sampled) / len(sampled)
@@ -76,7 +76,7 @@ def best_constant(
     return best
 
 
-def _means(rollouts: Sequence[Rollout]) -> dict[str, float]:
+def mean_scores(rollouts: Sequence[Rollout]) -> dict[str, float]:
     """Mean of every entry any reward returned, over the rollouts that have it."""
     values: dict[str, list[float]] = {}
     for rollout in rollouts:

@@ -4,7 +4,6 @@ All randomness is derived from (seed, step, sample, attempt) and all state that 
 killed anywhere and resumed leaves the same journal (times aside) and the same weights as one that was not.
 """
 
-import json
 import signal
 import threading
 import time
@@ -16,20 +15,19 @@ from typing import Any
 
 import torch
 
-from medrl.data.sample import Sample
 from medrl.data.source import DataSet
 from medrl.dialogue.tokens import Prompt, PromptBuilder
 from medrl.errors import MedrlError
-from medrl.evaluation.validate import best_constant, validate
+from medrl.evaluation.validate import best_constant, mean_scores, validate
 from medrl.learning.advantages import ESTIMATORS, zero_spread
 from medrl.learning.batches import batch_indices
 from medrl.learning.cold_start import cold_start
 from medrl.learning.generate import LocalEngine
-from medrl.learning.model import Loaded, load_model, save_model
+from medrl.learning.model import Loaded, load_model
+from medrl.learning.state import load_optimizer, load_weights, stored_reference, write_state
 from medrl.learning.update import Reference, UpdateSettings, learning_rate, make_optimizer, set_learning_rate, update
 from medrl.recipe import Recipe
 from medrl.record.checkpoint import save_checkpoint
-from medrl.record.files import write_json
 from medrl.record.loggers import ExternalLoggers
 from medrl.record.report import write_report
 from medrl.record.run import Run
@@ -38,7 +36,7 @@ from medrl.rollout.seeds import derive_seed
 from medrl.rollout.types import Rollout, Sampling
 from medrl.scoring.rewards import LoadedReward, common_reasons, missing_share, score_rollouts
 
-SHOWN_QUESTIONS = 48  # held-out questions whose pictures are kept for the report
+SHOWN_QUESTIONS, SHOWN_PROMPTS = 48, 8  # held-out questions and training prompts whose pictures are kept for the report
 
 
 @dataclass
@@ -112,36 +110,11 @@ def train(
 
 def _steps(state: Local) -> Iterator[int]:
     """Yield the number of GRPO steps done: first after the cold start, then after every step."""
-    recipe, run = state.recipe, state.run
+    recipe = state.recipe
     policy = state.model.policy
     engine = LocalEngine(policy, recipe.engine.rows_at_once)
     settings = UpdateSettings.of(recipe)
-    estimator = ESTIMATORS[recipe.algorithm.advantage]
-    found = run.rewind()
-    state.val_prompts = [state.builder.build(sample) for sample in state.val.samples]
-    state.constant = best_constant(state.val_prompts, state.builder, state.rewards)
-    first = 0
-    if found:
-        _load_weights(policy.model, found / "model")
-    elif recipe.sft.steps and state.demonstrations:
-        cold_start(
-            policy,
-            state.builder,
-            state.demonstrations.samples,
-            recipe.sft,
-            recipe.seed,
-            state.log,
-            settings.share_prompts,
-        )
-    reference = _reference(state) if recipe.algorithm.kl_coef > 0 else None
-    optimizer = make_optimizer(policy, recipe.optimizer)
-    if found:
-        first = json.loads((found / "trainer.json").read_text())["step"]
-        optimizer.load_state_dict(torch.load(found / "optimizer.pt", weights_only=True, map_location=policy.device))
-    else:
-        before = _validate(state, engine, 0)
-        state.log({"stage": "grpo", "step": 0, **_flat_validation(before)})
-        _save(state, optimizer, 0)
+    first, optimizer, reference = _start(state, engine, settings)
     saved = first
     yield first
 
@@ -152,62 +125,95 @@ def _steps(state: Local) -> Iterator[int]:
             return
         clock = _Clock()
         torch.manual_seed(derive_seed(recipe.seed, "grpo", step))  # dropout
-        chosen = batch_indices(
-            len(state.train.samples), step, recipe.training.prompts_per_step, recipe.seed, recipe.data.shuffle
-        )
-        prompts = _build(state, [state.train.samples[index] for index in chosen])
+        prompts = _prompts(state, step)
         clock.lap("build")
         rollouts = run_group_episodes(
             engine, state.builder, prompts, recipe.algorithm.group_size, state.sampling, "grpo", step
         )
         clock.lap("generate")
         score_rollouts(rollouts, state.rewards)
-        if (share := missing_share(rollouts)) > recipe.scoring.max_missing:
-            raise MedrlError(
-                f"step {step + 1}: {share:.0%} of the rollouts have no score; scoring.max_missing={recipe.scoring.max_missing}. "
-                f"The most common reasons:\n{common_reasons(rollouts)}\nMend the reward (`rewards:` in the recipe) and run again; "
-                "the run resumes from its last checkpoint."
-            )
-        scored = [rollout for rollout in rollouts if rollout.reward is not None]
-        place = {id(prompt): number for number, prompt in enumerate(prompts)}
-        totals = torch.tensor([rollout.reward for rollout in scored], dtype=torch.float32)
-        groups = torch.tensor([place[id(rollout.prompt)] for rollout in scored])
-        for rollout, advantage in zip(scored, estimator(totals, groups).tolist()):
-            rollout.advantage = advantage
+        metrics = _give_advantages(recipe, rollouts, step)
         clock.lap("score")
         rate = learning_rate(recipe.optimizer, step, recipe.training.steps)
         set_learning_rate(optimizer, rate)
-        metrics = update(policy, optimizer, rollouts, settings, reference)
+        metrics |= update(policy, optimizer, rollouts, settings, reference)
+        metrics["optimizer/lr"] = rate
         clock.lap("update")
 
         done = step + 1
-        entry = {
-            "stage": "grpo",
-            "step": done,
-            **_rollout_metrics(rollouts, totals, groups),
-            **metrics,
-            "optimizer/lr": rate,
-        }
         last = done == recipe.training.steps
-        summary = _validate(state, engine, done) if done % recipe.val.every == 0 or last else None
-        if summary:
-            entry |= _flat_validation(summary)
-            run.keep_images(prompts[:8], state.builder.root)
+        if done % recipe.val.every == 0 or last:
+            metrics |= _validate(state, engine, done)
+            state.run.keep_images(prompts[:SHOWN_PROMPTS], state.builder.root)
         clock.lap("validate")
-        run.write_rollouts(done, rollouts)
-        state.log({**entry, **clock.laps()})
+        state.run.write_rollouts(done, rollouts)
+        state.log({"stage": "grpo", "step": done, **metrics, **clock.laps()})
         if done % recipe.checkpoint.every == 0 or last:
             _save(state, optimizer, done)
             saved = done
         yield done
 
 
-def _build(state: Local, samples: list[Sample]) -> list[Prompt]:
-    """Prompts of a step; a sample that cannot be built any more (a file lost in mid-run) is left out, not fatal."""
+def _start(
+    state: Local, engine: LocalEngine, settings: UpdateSettings
+) -> tuple[int, torch.optim.Optimizer, Reference | None]:
+    """Resume from the newest checkpoint, or make the cold start and the first validation; (steps done, optimizer, reference)."""
+    recipe, run, policy = state.recipe, state.run, state.model.policy
+    found = run.rewind()
+    state.val_prompts = [state.builder.build(sample) for sample in state.val.samples]
+    state.constant = best_constant(state.val_prompts, state.builder, state.rewards)
+    if found:
+        load_weights(policy.model, found / "model")
+    elif recipe.sft.steps and state.demonstrations:
+        samples = state.demonstrations.samples
+        cold_start(policy, state.builder, samples, recipe.sft, recipe.seed, state.log, settings.share_prompts)
+    reference = None
+    if recipe.algorithm.kl_coef > 0:
+        reference = stored_reference(policy, state.model.processor, run.folder / "reference")
+    optimizer = make_optimizer(policy, recipe.optimizer)
+    if found:
+        return load_optimizer(optimizer, found), optimizer, reference
+    state.log({"stage": "grpo", "step": 0, **_validate(state, engine, 0)})
+    run.keep_images(state.val_prompts[:SHOWN_QUESTIONS], state.builder.root)
+    _save(state, optimizer, 0)
+    return 0, optimizer, reference
+
+
+def _give_advantages(recipe: Recipe, rollouts: list[Rollout], step: int) -> dict[str, float]:
+    """Fill `advantage` of every scored rollout; returns `reward/…`, `group/…` and `rollout/…` metrics.
+
+    Raises MedrlError, with the commonest reasons, when too many rollouts have no score.
+    """
+    if (share := missing_share(rollouts)) > recipe.scoring.max_missing:
+        raise MedrlError(
+            f"step {step + 1}: {share:.0%} of the rollouts have no score; scoring.max_missing={recipe.scoring.max_missing}. "
+            f"The most common reasons:\n{common_reasons(rollouts)}\nMend the reward (`rewards:` in the recipe) and run again; "
+            "the run resumes from its last checkpoint."
+        )
+    scored = [rollout for rollout in rollouts if rollout.reward is not None]
+    if not scored:
+        return _rollout_metrics(rollouts)
+    number: dict[int, int] = {}
+    groups = torch.tensor([number.setdefault(id(rollout.prompt), len(number)) for rollout in scored])
+    totals = torch.tensor([rollout.reward for rollout in scored], dtype=torch.float32)
+    for rollout, advantage in zip(scored, ESTIMATORS[recipe.algorithm.advantage](totals, groups).tolist()):
+        rollout.advantage = advantage
+    return {
+        "reward/mean": totals.mean().item(),
+        "reward/std": totals.std().item() if len(totals) > 1 else 0.0,
+        "group/zero_spread": zero_spread(totals, groups),
+        **_rollout_metrics(rollouts),
+    }
+
+
+def _prompts(state: Local, step: int) -> list[Prompt]:
+    """The prompts of a step; a sample that cannot be built any more (a file lost in mid-run) is left out, not fatal."""
+    samples = state.train.samples
+    size = state.recipe.training.prompts_per_step
     prompts, faults = [], []
-    for sample in samples:
+    for index in batch_indices(len(samples), step, size, state.recipe.seed, state.recipe.data.shuffle):
         try:
-            prompts.append(state.builder.build(sample))
+            prompts.append(state.builder.build(samples[index]))
         except MedrlError as error:
             faults.append(str(error))
     if not prompts:
@@ -215,86 +221,38 @@ def _build(state: Local, samples: list[Sample]) -> list[Prompt]:
     return prompts
 
 
-def _validate(state: Local, engine: LocalEngine, step: int) -> dict[str, Any]:
+def _validate(state: Local, engine: LocalEngine, step: int) -> dict[str, float]:
+    """Validate and keep the result in eval/; returns it as `val/…` metrics."""
     summary, rollouts = validate(
         engine, state.builder, state.rewards, state.val_prompts, state.recipe.val.attempts, state.sampling
     )
     summary["metrics"]["constant_answer"] = state.constant["reward"]
     state.run.write_eval(step, summary, rollouts)
-    if step == 0:
-        state.run.keep_images(state.val_prompts[:SHOWN_QUESTIONS], state.builder.root)
-    return summary
-
-
-def _reference(state: Local) -> Reference:
-    """The weights before the first GRPO step; after a resume they come from step 0's own copy."""
-    policy, folder = state.model.policy, state.run.folder / "reference"
-    current = {name: value.detach().clone() for name, value in policy.model.state_dict().items()}
-    if not (folder / "done").exists():
-        save_model(policy, state.model.processor, folder)
-        (folder / "done").touch()
-        return Reference(policy)
-    _load_weights(policy.model, folder)
-    reference = Reference(policy)
-    policy.model.load_state_dict(current)
-    return reference
-
-
-def _save(state: Local, optimizer: torch.optim.Optimizer, step: int) -> None:
-    def write(folder: Path) -> None:
-        save_model(state.model.policy, state.model.processor, folder / "model")
-        torch.save(optimizer.state_dict(), folder / "optimizer.pt")
-        write_json(folder / "trainer.json", {"step": step, "seed": state.recipe.seed})
-
-    save_checkpoint(state.run.checkpoints, step, write, state.recipe.checkpoint.keep)
-
-
-def _load_weights(network: Any, folder: Path) -> None:
-    """Weights saved by `save_model` into a network of the same shape, exactly."""
-    from safetensors.torch import load_file
-
-    if hasattr(network, "get_base_model"):
-        from peft import set_peft_model_state_dict
-
-        set_peft_model_state_dict(network, load_file(folder / "adapter_model.safetensors"))
-        return
-    weights: dict[str, torch.Tensor] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        weights |= load_file(file)
-    missing, unexpected = network.load_state_dict(weights, strict=False)
-    tied = set(getattr(network, "all_tied_weights_keys", None) or ())
-    if unexpected or set(missing) - tied:
-        raise MedrlError(f"{folder}: weights do not fit the model; missing {missing[:3]}, unexpected {unexpected[:3]}.")
-
-
-def _rollout_metrics(rollouts: list[Rollout], totals: torch.Tensor, groups: torch.Tensor) -> dict[str, float]:
-    entries: dict[str, list[float]] = {}
-    for rollout in rollouts:
-        for name, value in rollout.scores.items():
-            entries.setdefault(f"reward/{name}", []).append(value)
-    lengths = [len(rollout.token_ids) for rollout in rollouts]
-    return {
-        "reward/mean": totals.mean().item(),
-        "reward/std": totals.std().item() if len(totals) > 1 else 0.0,
-        "reward/missing": missing_share(rollouts),
-        **{name: sum(values) / len(values) for name, values in sorted(entries.items())},
-        "group/zero_spread": zero_spread(totals, groups),
-        "rollout/length": sum(lengths) / len(lengths),
-        "rollout/length_max": float(max(lengths)),
-        "rollout/truncated": sum(rollout.end_reason == "length" for rollout in rollouts) / len(rollouts),
-    }
-
-
-def _flat_validation(summary: dict[str, Any]) -> dict[str, float]:
     flat = {
         "val/reward": summary["reward"],
         "val/reward_low": summary["low"],
         "val/reward_high": summary["high"],
         **{f"val/{name}": value for name, value in summary["metrics"].items()},
     }
-    if summary["parse_rate"] is not None:
-        flat["val/parse_rate"] = summary["parse_rate"]
-    return flat
+    return flat if summary["parse_rate"] is None else {**flat, "val/parse_rate": summary["parse_rate"]}
+
+
+def _save(state: Local, optimizer: torch.optim.Optimizer, step: int) -> None:
+    def write(folder: Path) -> None:
+        write_state(folder, state.model.policy, state.model.processor, optimizer, step)
+
+    save_checkpoint(state.run.checkpoints, step, write, state.recipe.checkpoint.keep)
+
+
+def _rollout_metrics(rollouts: list[Rollout]) -> dict[str, float]:
+    lengths = [len(rollout.token_ids) for rollout in rollouts]
+    return {
+        "reward/missing": missing_share(rollouts),
+        **mean_scores(rollouts),
+        "rollout/length": sum(lengths) / len(lengths),
+        "rollout/length_max": float(max(lengths)),
+        "rollout/truncated": sum(rollout.end_reason == "length" for rollout in rollouts) / len(rollouts),
+    }
 
 
 class _Clock:

@@ -195,6 +195,7 @@ def _frame(
     constant = high - low <= 1e-9 * abs(high)  # a running mean of equal values differs in its last digits
     if from_zero or 0 <= low <= 0.7 * high or (constant and low >= 0):
         low, high = min(low, 0.0), max(high, 0.0)
+        high = high if low < high else 1.0  # nothing but zeros
     y_ticks = nice_ticks(low, high, 4 if height >= 150 else 2)
     labels = _tick_labels(y_ticks)
     left = 8 + CHARACTER_PX * max(len(label) for label in [*labels, "steps"])

@@ -52,6 +52,11 @@ class Figure:
     narrow: Markup | None = None
     note: str = ""
 
+    @property
+    def smoothed(self) -> bool:
+        """Whether a running mean is drawn in front of the steps."""
+        return 'class="line faint' in self.svg
+
 
 def collect(records: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
     """Stage to metric name to its points in order of steps; of a step recorded twice, as after a resume, the last."""
@@ -93,7 +98,8 @@ def hero(stages: Mapping[str, Series]) -> Figure | None:
 def grid(stages: Mapping[str, Series]) -> list[list[Figure]]:
     """The tiles of the grid, each of one figure or of two half as high; a tile without data is left out."""
     series = stages.get("grpo", {})
-    singles = [[_single(series, *figure, half=len(tile) == 2) for figure in tile] for tile in TILES]
+    recorded = [[figure for figure in tile if figure[0] in series] for tile in TILES]
+    singles = [[_single(series, *figure, half=len(tile) == 2) for figure in tile] for tile in recorded]
     alone = not series  # then the loss is the hero already
     cold_start = None if alone else _single(stages.get("sft", {}), "sft/loss", "Cold start: loss", "nats a token")
     tiles = [[cold_start], [_training_reward(series)], [_time(series)], *singles]
@@ -148,14 +154,21 @@ def _time(series: Series) -> Figure | None:
     for curve in reversed(parts):  # as stacked, the top first
         values = [value for _, value in curve.points if math.isfinite(value)]
         mean = math.fsum(values) / len(values) if values else None
-        keys.append(Key(curve.label, curve.colour, False, f"{number_text(mean)} s"))
+        keys.append(
+            Key(
+                curve.label,
+                curve.colour,
+                False,
+                "–" if mean is None else f"{mean:.2g} s" if mean < 100 else f"{mean:.0f} s",
+            )
+        )
     return Figure("Where the time of a step goes", tuple(keys), svg, note="Figures are means over the run.")
 
 
 def _single(series: Series, name: str, title: str, unit: str, half: bool = False) -> Figure | None:
     if name not in series:
         return None
-    return _figure(title, _smoothed(name, series[name]), unit=unit, half=half)
+    return _figure(title, _smoothed(name, series[name]), unit=unit, from_zero=unit == "fraction", half=half)
 
 
 def _smoothed(label: str, points: Sequence[Point], colour: int = 1) -> list[Curve]:

@@ -22,6 +22,7 @@ from medrl.vision.open import open_image, resolve_inside
 LONG_SIDE_PX = 320
 SHOWN_PX = 240  # the long side on the page; a smaller picture is enlarged, its pixels shown as they are
 PNG_BYTES = 24_000  # a lossless picture larger than this is sent as JPEG
+JPEG_BYTES = 48_000
 BOX_KINDS = ("box", "boxes")
 MAX_PICTURES = 4
 MAX_OUTLINES = 12
@@ -88,15 +89,24 @@ def _embed(run_dir: Path, name: str) -> tuple[str, int, int, bool] | None:
     except MedrlError:
         return None
     image.thumbnail((LONG_SIDE_PX, LONG_SIDE_PX), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    mime = "image/png"
-    if buffer.tell() > PNG_BYTES:
-        buffer, mime = io.BytesIO(), "image/jpeg"
-        image.save(buffer, "JPEG", quality=85)
-    uri = f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    mime, data = _encoded(image)
+    uri = f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
     scale = SHOWN_PX / max(image.size)
     return uri, max(round(image.width * scale), 1), max(round(image.height * scale), 1), scale > 1
+
+
+def _encoded(image: Image.Image) -> tuple[str, bytes]:
+    """A small PNG, else the best JPEG within `JPEG_BYTES`, so that no picture can swell the page."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    if buffer.tell() <= PNG_BYTES:
+        return "image/png", buffer.getvalue()
+    for quality in (85, 65, 45, 25):
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality)
+        if buffer.tell() <= JPEG_BYTES:
+            break
+    return "image/jpeg", buffer.getvalue()
 
 
 def _outlines(row: Mapping[str, Any], texts: Sequence[tuple[str, str]]) -> tuple[Outline, ...]:

@@ -15,7 +15,7 @@ from medrl.record.charts import number_text
 Row = Mapping[str, Any]
 
 RIGHT = 0.5  # an answer scores at least so much when it counts as right; for boxes the usual overlap
-REPLY_CHARACTERS = 4000
+REPLY_CHARACTERS = 3000
 MAX_CHIPS = 12
 
 # the grader's tags (dialogue/answer_region.py), and a tool call's

@@ -8,9 +8,7 @@ directory is absent or cut off, the page is written from the rest and says what 
 import base64
 import hashlib
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,24 +20,13 @@ from medrl.errors import MedrlError
 from medrl.record import gallery, panels
 from medrl.record.charts import number_text
 from medrl.record.files import write_text
+from medrl.record.headline import TABLE_ROWS, exact_text, facts, flat, headline, measures, paired_change
 from medrl.record.replies import RIGHT, shorten
 
 HERE = Path(__file__).parent
 RECIPE_CHARACTERS = 60_000
-CARD_ROWS = 200
 # C0 controls have no place in HTML: shown as their pictures (␀), except tab and line ends
 CONTROLS = {code: 0x2400 + code for code in range(32) if code not in (9, 10, 13)} | {0x7F: 0x2421}
-
-
-@dataclass(frozen=True)
-class Headline:
-    """The run in one sentence, and its two measurements when there are any."""
-
-    sentence: str
-    first: str = ""
-    first_interval: str = ""
-    last: str = ""
-    last_interval: str = ""
 
 
 def write_report(run_dir: Path) -> Path:
@@ -53,53 +40,6 @@ def write_report(run_dir: Path) -> Path:
     page = page.translate(CONTROLS).encode("utf-8", "backslashreplace").decode()  # a lone surrogate cannot be UTF-8
     write_text(path, page)
     return path
-
-
-def headline(summary: Mapping[str, Any]) -> Headline:
-    """Say what the run did to held-out reward, no more than the intervals allow.
-
-    >>> V = {"reward": 0.42, "low": 0.39, "high": 0.45, "n": 512}
-    >>> W = {"reward": 0.78, "low": 0.75, "high": 0.81, "n": 512}
-    >>> headline({"val_first": V, "val_last": W, "steps": 120, "seconds": 186}).sentence
-    'Held-out reward rose from 0.42 [0.39, 0.45] to 0.78 [0.75, 0.81] on 512 questions in 120 steps, 3.1 min.'
-    """
-    first, last, steps = _measured(summary.get("val_first")), _measured(summary.get("val_last")), summary.get("steps")
-    effort = f"{steps:,} step{'' if steps == 1 else 's'}" if isinstance(steps, int) else "an unknown number of steps"
-    if summary.get("seconds") is not None:
-        effort += f", {duration_text(summary['seconds'])}"
-    if first is None and last is None:
-        return Headline(f"No held-out measurement was recorded in {effort}.")
-    if first is None or last is None or summary.get("steps") == 0:
-        only = first or last
-        assert only is not None
-        text = f"Held-out reward is {_with_interval(only)}{_questions(only)}, measured once; {effort}."
-        return Headline(text, last=_two(only["reward"]), last_interval=_interval(only))
-    change = f"from {_with_interval(first)} to {_with_interval(last)}{_questions(last)} in {effort}"
-    verb, caution = "moved", "; the 95 % intervals overlap, so this may be chance"
-    if not ("low" in first and "high" in first and "low" in last and "high" in last):
-        caution = "; without intervals nobody can say whether this is chance"
-    elif last["low"] > first["high"]:
-        verb, caution = "rose", ""
-    elif last["high"] < first["low"]:
-        verb, caution = "fell", ""
-    return Headline(
-        f"Held-out reward {verb} {change}{caution}.",
-        _two(first["reward"]),
-        _interval(first),
-        _two(last["reward"]),
-        _interval(last),
-    )
-
-
-def duration_text(seconds: float) -> str:
-    """A time span in the unit a person would use.
-
-    >>> duration_text(12.34), duration_text(186), duration_text(9000)
-    ('12 s', '3.1 min', '2.5 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _contents(run_dir: Path, problems: list[str]) -> dict[str, Any]:
@@ -119,17 +59,19 @@ def _contents(run_dir: Path, problems: list[str]) -> dict[str, Any]:
     step, rows = _last_rollouts(run_dir, problems)
     group_cards, group_count, flat_count = gallery.groups(run_dir, rows)
     held_out = gallery.held_out(run_dir, _rows(first), _rows(last))
+    grid = panels.grid(stages)
     other_figures, unshown = panels.others(stages)
     kinds = {card.kind for card in [*(held_out.cards if held_out else ()), *group_cards]}
     return {
         "name": run_dir.resolve().name,
         "status": str(summary.get("status", "unknown")) if finished else "unfinished",
         "reason": summary.get("reason"),
-        "headline": headline(summary),
-        "facts": _facts(summary),
-        "measures": _measures(summary),
+        "headline": headline(summary, paired_change(_rows(first), _rows(last)) if last is not first else None),
+        "facts": facts(summary),
+        "measures": measures(summary),
         "hero": panels.hero(stages),
-        "grid": panels.grid(stages),
+        "grid": grid,
+        "smoothed": any(figure.smoothed for tile in grid for figure in tile),
         "others": other_figures,
         "unshown": unshown,
         "held_out": held_out,
@@ -140,7 +82,10 @@ def _contents(run_dir: Path, problems: list[str]) -> dict[str, Any]:
         "kinds": sorted(kinds),
         "right_from": RIGHT,
         "recipe": _recipe(run_dir / "recipe.yaml"),
-        "card": list(_flat(_read_object(run_dir / "card.json", problems)))[:CARD_ROWS],
+        "card": [
+            (name, exact_text(value))
+            for name, value in flat(_read_object(run_dir / "card.json", problems))[:TABLE_ROWS]
+        ],
     }
 
 
@@ -226,72 +171,8 @@ def _last_step(stages: Mapping[str, panels.Series]) -> int | None:
     return int(max(steps)) if steps else None
 
 
-def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The few numbers under the headline."""
-    first, last = _measured(summary.get("val_first")), _measured(summary.get("val_last"))
-    rates = [f"{100 * value['parse_rate']:.0f} %" for value in (first, last) if value and "parse_rate" in value]
-    facts = [("engine", summary.get("engine")), ("steps", summary.get("steps"))]
-    if summary.get("seconds") is not None:
-        facts.append(("time", duration_text(summary["seconds"])))
-    if summary.get("peak_rss_mb") is not None:
-        facts.append(("peak memory", f"{summary['peak_rss_mb'] / 1024:.1f} GB"))
-    if rates:
-        facts.append(("readable answers", " → ".join(rates)))
-    return [(name, str(value)) for name, value in facts if value is not None]
-
-
-def _measures(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The evaluation's further metrics, before and after."""
-    tables = []
-    for key in ("val_first", "val_last"):
-        value = summary.get(key)
-        table = value.get("metrics") if isinstance(value, dict) else None
-        tables.append(table if isinstance(table, dict) else {})
-    before, after = (dict(_flat(table)) for table in tables)
-    return [(name, before.get(name, "–"), after.get(name, "–")) for name in list(before | after)[:CARD_ROWS]]
-
-
-def _flat(table: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
-    """Name and text of every leaf; nested names joined by a dot."""
-    found = []
-    for key, value in table.items():
-        name = f"{above}{key}"
-        if isinstance(value, dict) and value and name.count(".") < 5:
-            found += _flat(value, f"{name}.")
-        elif isinstance(value, float):
-            found.append((shorten(name, 120), number_text(value)))
-        else:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            found.append((shorten(name, 120), shorten(text, 400)))
-    return found
-
-
 def _recipe(path: Path) -> str:
     try:
         return shorten(path.read_text(encoding="utf-8", errors="replace"), RECIPE_CHARACTERS)
     except OSError:
         return ""
-
-
-def _measured(value: Any) -> dict[str, float] | None:
-    """The finite numbers of a measurement; None when its reward is not among them."""
-    if not isinstance(value, dict):
-        return None
-    numbers = {key: item for key, item in value.items() if isinstance(item, int | float) and math.isfinite(item)}
-    return numbers if "reward" in numbers else None
-
-
-def _with_interval(value: Mapping[str, float]) -> str:
-    return f"{_two(value['reward'])} {_interval(value)}".rstrip()
-
-
-def _interval(value: Mapping[str, float]) -> str:
-    return f"[{_two(value['low'])}, {_two(value['high'])}]" if "low" in value and "high" in value else ""
-
-
-def _questions(value: Mapping[str, float]) -> str:
-    return f" on {value['n']:,.0f} questions" if "n" in value else ""
-
-
-def _two(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")

@@ -168,7 +168,6 @@ def test_bad_sample_is_not_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.xfail(strict=True, reason="write_parquet takes its columns from the first row alone; remove when mended")
 def test_agent_name_of_a_later_row_is_not_lost(tmp_path):
     from dataclasses import replace
 
@@ -190,7 +189,6 @@ def test_parquet_adapter_reads_below_its_root_or_the_working_directory(tmp_path,
         list(parquet.read(tmp_path, "val.parquet"))
 
 
-@pytest.mark.xfail(strict=True, reason="write_parquet lets pyarrow's error through; remove when mended")
 def test_key_with_two_types_is_an_error_that_names_the_file(tmp_path):
     def rated(difficulty):
         return make_sample(
@@ -208,9 +206,6 @@ def test_key_with_two_types_is_an_error_that_names_the_file(tmp_path):
         write_parquet([rated("hard"), rated(3)], tmp_path / "t.parquet")
 
 
-@pytest.mark.xfail(
-    raises=(TypeError, KeyError, AttributeError), strict=True, reason="from_row crashes; remove when mended"
-)
 @pytest.mark.parametrize(
     "changes",
     [

@@ -21,7 +21,8 @@ def run_here(runs_dir: Path, name: str = "test", **changes) -> Path:
     from medrl.learning.train import train
     from medrl.record.run import Run
 
-    settings = recipe(runs_dir, name, **changes)
+    rewards = {"spread": {"use": str(Path(__file__).with_name("spread_reward.py"))}}
+    settings = recipe(runs_dir, name, rewards=rewards, **changes)
     plan = preflight.check(settings)
     run = Run.open(settings)
     train(

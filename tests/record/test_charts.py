@@ -68,6 +68,12 @@ def test_equal_values_stay_a_flat_line_after_the_running_mean():
     assert len(heights) == 1
 
 
+def test_nothing_but_zeros_stands_on_the_axis():
+    svg = line_chart([Curve("truncated", [(1, 0.0), (2, 0.0)])], title="truncated")
+    assert texts(svg)[0] == "0.00"
+    assert not [text for text in texts(svg) if text.startswith("−")]
+
+
 def test_long_curve_is_thinned_to_500_points_and_keeps_its_spikes():
     points = [(step, math.sin(step / 300)) for step in range(10_000)]
     points[5_000] = (5_000, 9.0)

@@ -193,10 +193,10 @@ def test_long_reply_keeps_its_end_and_what_stands_there_is_still_the_answer():
     rows = [{"sample_id": "a", "reply": f"<think>{'x' * 9000}</think><answer>B</answer>", "reward": 1.0}]
     ((card,), _, _) = gallery.groups(Path("unused"), rows)
     assert [part for part in card.replies[0].parts if part[0] in ("answer", "left-out")] == [
-        ("left-out", " … 5,033 characters left out … "),
+        ("left-out", " … 6,033 characters left out … "),
         ("answer", "B"),
     ]
-    assert sum(len(text) for kind, text in card.replies[0].parts if kind != "left-out") == 4000
+    assert sum(len(text) for kind, text in card.replies[0].parts if kind != "left-out") == 3000
     assert card.replies[0].gist == "B"
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 from report_runs import AFTER, BEFORE, Page, change_rows, make_hostile_run, make_run, read_page, write_json
 
 from medrl.errors import MedrlError
-from medrl.record.report import duration_text, headline, write_report
+from medrl.record.headline import Change, duration_text, headline, paired_change
+from medrl.record.report import write_report
 
 # --- what the page says -----------------------------------------------------------------------------------------------
 
@@ -33,26 +34,56 @@ def test_finished_run_is_told_from_top_to_bottom(tmp_path):
     assert page.count("li", "item") == 64
 
 
+OVERLAPPING = {**AFTER, "low": 0.44}
+
+
 @pytest.mark.parametrize(
-    ("first", "last", "expected"),
+    ("first", "last", "change", "expected"),
     [
-        (BEFORE, AFTER, "rose from 0.42 [0.39, 0.45] to 0.78 [0.75, 0.81] on 512 questions in 1,200 steps, 12 s."),
-        (AFTER, BEFORE, "fell from 0.78"),
-        (BEFORE, {**AFTER, "low": 0.44}, "moved from 0.42 [0.39, 0.45] to 0.78 [0.44, 0.81]"),
-        (BEFORE, {**AFTER, "low": 0.44}, "the 95 % intervals overlap, so this may be chance."),
+        (
+            BEFORE,
+            AFTER,
+            None,
+            "rose from 0.42 [0.39, 0.45] to 0.78 [0.75, 0.81] on 512 questions in 1,200 steps, 12 s.",
+        ),
+        (AFTER, BEFORE, None, "fell from 0.78"),
+        (BEFORE, OVERLAPPING, None, "moved from 0.42 [0.39, 0.45] to 0.78 [0.44, 0.81]"),
+        (BEFORE, OVERLAPPING, None, "12 s; nothing recorded tells whether this is more than chance."),
+        (BEFORE, OVERLAPPING, Change(0.06, 0.03, 0.09), "rose from"),
+        (
+            BEFORE,
+            OVERLAPPING,
+            Change(0.06, 0.03, 0.09),
+            "12 s; question by question the change is +0.06 [+0.03, +0.09].",
+        ),
+        (BEFORE, OVERLAPPING, Change(-0.06, -0.09, -0.03), "fell from"),
+        (BEFORE, OVERLAPPING, Change(0.01, -0.02, 0.04), "moved from"),
+        (BEFORE, OVERLAPPING, Change(0.01, -0.02, 0.04), "the change is +0.01 [−0.02, +0.04], so it may be chance."),
         (
             {"reward": 0.4},
             {"reward": 0.8},
-            "moved from 0.40 to 0.80 in 1,200 steps, 12 s; without intervals nobody can say",
+            None,
+            "moved from 0.40 to 0.80 in 1,200 steps, 12 s; nothing recorded tells",
         ),
-        (BEFORE, None, "Held-out reward is 0.42 [0.39, 0.45] on 512 questions, measured once; 1,200 steps"),
-        (None, None, "No held-out measurement was recorded in 1,200 steps"),
-        ({"reward": float("nan")}, None, "No held-out measurement was recorded"),
+        (BEFORE, None, None, "Held-out reward is 0.42 [0.39, 0.45] on 512 questions, measured once; 1,200 steps"),
+        (None, None, None, "No held-out measurement was recorded in 1,200 steps"),
+        ({"reward": float("nan")}, None, None, "No held-out measurement was recorded"),
     ],
 )
-def test_headline_claims_no_more_than_the_intervals_allow(first, last, expected):
+def test_headline_claims_no_more_than_the_intervals_allow(first, last, change, expected):
     summary = {"val_first": first, "val_last": last, "steps": 1200, "seconds": 12}
-    assert expected in headline(summary).sentence
+    assert expected in headline(summary, change).sentence
+
+
+def test_change_is_paired_by_question_and_a_missing_reward_counts_zero_as_in_the_mean():
+    before = [{"sample_id": str(n), "attempt": a, "reward": n / 10} for n in range(8) for a in range(2)]
+    after = [{**row, "reward": row["reward"] + 0.1} for row in reversed(before)]
+    assert paired_change(before, after) == Change(
+        *[pytest.approx(0.1)] * 3
+    )  # means differ by far less than they spread
+    after[0]["reward"] = None  # question 7, at 0.7: its mean falls from 0.7 to 0.4
+    assert paired_change(before, after).mean == pytest.approx((7 * 0.1 - 0.3) / 8)
+    assert paired_change(before, after[:2]) is None
 
 
 def test_headline_of_one_step_is_singular_and_durations_have_their_unit():

@@ -1,9 +1,40 @@
-"""Score a count: one whole number, read by the grading rules."""
+"""Score a count: one whole number, in digits or words; a range, bound or fraction is no answer."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from medrl.dialogue.answers import read_count
 
 
-def compute_score(data_source, solution_str, ground_truth, extra_info=None):
-    """1.0 for exactly the right number, else 0.0."""
-    count = read_count(solution_str)
-    return {"score": float(count == int(ground_truth)), "answered": float(count is not None)}
+def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: int | str,
+    extra_info: Mapping[str, Any] | None = None,
+    partial: bool = False,
+) -> dict[str, float]:
+    """1.0 for the right number, else 0.0; with `partial`, max(0, 1 - |counted - right| / max(1, right)) instead.
+
+    Raises ValueError when the ground truth is no whole number of at least 0.
+
+    >>> compute_score("phantom", "<answer>five</answer>", 5), compute_score("phantom", "<answer>5-6</answer>", "5")
+    ({'score': 1.0, 'answered': 1.0}, {'score': 0.0, 'answered': 0.0})
+    >>> compute_score("phantom", "<answer>3</answer>", 4, partial=True)["score"]
+    0.75
+    """
+    right = _whole_number(ground_truth)
+    counted = read_count(solution_str)
+    if counted is None:
+        return {"score": 0.0, "answered": 0.0}
+    near = max(0.0, 1 - min(1.0, abs(counted - right) / max(1, right))) if partial else 0.0
+    return {"score": 1.0 if counted == right else near, "answered": 1.0}
+
+
+def _whole_number(ground_truth: object) -> int:
+    try:
+        number = float(str(ground_truth))
+    except ValueError:
+        number = -1.0
+    if isinstance(ground_truth, bool) or number < 0 or not number.is_integer():
+        raise ValueError(f"ground_truth is {ground_truth!r}; expected a whole number of at least 0, such as 3 or '3'.")
+    return int(number)

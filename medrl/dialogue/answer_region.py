@@ -124,7 +124,9 @@ def normalise(text: str) -> str:
     if not text.isascii():
         text = _RAISED_DIGIT.sub("^", _JOINING_EM_DASH.sub(" - ", text)).translate(_QUOTES | _LIGATURES)
         text = _NON_ASCII_RUN.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text).translate(_PLAIN)
-    text = _EMPHASIS.sub("", _CONTROL.sub("", _LINE_BREAK.sub("\n", text)))
+    text = _CONTROL.sub("", _LINE_BREAK.sub("\n", text))
+    if any(mark in text for mark in "*_`"):
+        text = _EMPHASIS.sub("", text)
     return _BLANKS_AT_BREAK.sub("\n", _BLANKS.sub(" ", text)).strip()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medrl.dialogue.answers import read_box
-from medrl.vision.boxes import clip_box, iou, is_box
+from medrl.vision.boxes import Box, clip_box, iou, is_box
 
 
 def compute_score(
@@ -19,31 +19,32 @@ def compute_score(
     """Intersection over union of the one box the reply names, clipped to the image, and the right box.
 
     `ground_truth`: x1, y1, x2, y2 in pixels, or that as JSON. `extra_info["image_size"]`: width and height of the image
-    these pixels belong to. With `threshold` the score is 1.0 from that overlap on, else 0.0; `iou` is always returned.
-    An inverted, empty or outside box is answered and scores 0. Raises ValueError when the row lacks a box or a size.
+    these pixels belong to. With `threshold` the score is 1.0 from that overlap on, else 0.0. An inverted, empty or
+    outside box is answered and scores 0. Raises ValueError when the row lacks a size or a box inside it.
 
     >>> row = {"image_size": [640, 480]}
     >>> compute_score("polyp", "<answer>[40, 60, 140, 160]</answer>", [40, 60, 140, 110], row)
-    {'score': 0.5, 'answered': 1.0, 'iou': 0.5}
+    {'score': 0.5, 'answered': 1.0}
     >>> compute_score("polyp", "<answer>top left</answer>", "[40, 60, 140, 110]", row, threshold=0.5)
-    {'score': 0.0, 'answered': 0.0, 'iou': 0.0}
+    {'score': 0.0, 'answered': 0.0}
     """
-    right = _right_box(ground_truth)
     width, height = _image_size((extra_info or {}).get("image_size"))
+    right = _right_box(ground_truth, width, height)
     named = read_box(solution_str)
-    overlap = 0.0 if named is None else iou(clip_box(named, width, height), clip_box(right, width, height))
-    score = overlap if threshold is None else float(named is not None and overlap >= threshold)
-    return {"score": score, "answered": float(named is not None), "iou": overlap}
+    overlap = 0.0 if named is None else iou(clip_box(named, width, height), right)
+    score = overlap if threshold is None else float(overlap > 0 and overlap >= threshold)
+    return {"score": score, "answered": float(named is not None)}
 
 
-def _right_box(ground_truth: object) -> tuple[float, ...]:
+def _right_box(ground_truth: object, width: float, height: float) -> Box:
     box = _numbers(ground_truth)
-    if box is None or not is_box(box):
+    clipped = clip_box(box, width, height) if box is not None and len(box) == 4 else None
+    if clipped is None or not is_box(box or ()) or not is_box(clipped):
         raise ValueError(
-            f"ground_truth is {ground_truth!r}; expected four numbers x1, y1, x2, y2 with x1 < x2 and y1 < y2, "
-            "as a list or its JSON."
+            f"ground_truth is {ground_truth!r}; expected four numbers x1, y1, x2, y2 with x1 < x2 and y1 < y2, as a list "
+            f"or its JSON, with an area inside the image of {width:g} x {height:g} pixels."
         )
-    return box
+    return clipped
 
 
 def _image_size(given: object) -> tuple[float, ...]:
@@ -61,5 +62,5 @@ def _numbers(given: object) -> tuple[float, ...] | None:
     try:
         items = json.loads(given) if isinstance(given, str) else given
         return tuple(float(item) for item in items)  # type: ignore[union-attr]
-    except (TypeError, ValueError):  # not a list, not numbers, no JSON
+    except (TypeError, ValueError, OverflowError):  # not a list, not numbers, no JSON, an endless integer
         return None

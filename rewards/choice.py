@@ -25,25 +25,18 @@ def compute_score(
     return {"score": float(chosen == right), "answered": float(chosen is not None)}
 
 
-def _options(given: object) -> dict[str, str]:
-    if isinstance(given, str):
-        try:
-            given = json.loads(given)
-        except json.JSONDecodeError as error:
-            raise ValueError(f'extra_info["options"] is a string but no JSON ({error}): {given[:80]!r}.') from None
-    if not isinstance(given, Mapping) or not all(isinstance(text, (str, int, float)) for text in _texts(given)):
+def _options(given: Any) -> dict[str, str]:
+    try:
+        options = json.loads(given) if isinstance(given, str) else given
+        present = {str(letter): text for letter, text in options.items() if text is not None}
+    except (AttributeError, json.JSONDecodeError):  # no mapping, or no JSON of one
+        present = {}
+    if not present or not all(isinstance(text, (str, int, float)) for text in present.values()):
         raise ValueError(
             f'extra_info["options"] is {str(given)[:80]!r}; expected letters and their texts, {{"A": "MRI", "B": "CT"}}, '
             "as a dict or its JSON. Add the options to the row."
         )
-    options = {str(letter): str(text) for letter, text in given.items() if text is not None}
-    if not options:
-        raise ValueError('extra_info["options"] names no option. Expected at least one letter with a text.')
-    return options
-
-
-def _texts(given: Mapping[Any, Any]) -> list[object]:
-    return [text for text in given.values() if text is not None]
+    return {letter: str(text) for letter, text in present.items()}
 
 
 def _right_letter(ground_truth: object, options: Mapping[str, str]) -> str:

@@ -26,8 +26,8 @@ def compute_score(
     counted = read_count(solution_str)
     if counted is None:
         return {"score": 0.0, "answered": 0.0}
-    near = max(0.0, 1 - min(1.0, abs(counted - right) / max(1, right))) if partial else 0.0
-    return {"score": 1.0 if counted == right else near, "answered": 1.0}
+    score = max(0.0, 1 - abs(counted - right) / max(1, right)) if partial else float(counted == right)
+    return {"score": score, "answered": 1.0}
 
 
 def _whole_number(ground_truth: object) -> int:

@@ -1,5 +1,6 @@
 """Optional loggers: wandb (offline unless asked otherwise) and tensorboard. metrics.jsonl is always written, by the run itself."""
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ class ExternalLoggers:
         if settings.wandb != "off":
             wandb = _need("wandb")
             stored = folder / "wandb_id"
-            identity = stored.read_text().strip() if stored.is_file() else wandb.util.generate_id()
+            identity = stored.read_text().strip() if stored.is_file() else secrets.token_hex(4)
             write_text(stored, identity + "\n")
             self._wandb = wandb.init(
                 project=settings.project,

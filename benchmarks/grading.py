@@ -83,7 +83,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Agreement of the bundled rewards with labelled replies.")
     parser.add_argument("replies", type=Path, help="JSON lines: kind, reply, ground_truth, options, image_size, label")
     path = parser.parse_args().replies
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    # not splitlines(): a reply may hold U+2028, which JSON writes as it is
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     measured, skipped = measure(rows)
     print(f"{'kind':12}" + "".join(f"{column:>11}" for column in COLUMNS))
     for kind, agreement in measured.items():

@@ -28,7 +28,7 @@ _BOXED = re.compile(r"\\boxed\s*+(?=\{)")
 _COMMAND = re.compile(r"\\(?:boxed|text|mathrm)\s*+(?=\{)")
 _BRACE = re.compile(r"\\[\\{}]|[{}]")  # an escaped brace is no brace
 _FENCE = re.compile(r"`{3,}+")
-_INFO_STRING = re.compile(r"\s*+json(?=[\s{\[])|[^\S\n]*+[\w+.#-]*+[^\S\n]*+\n")
+_INFO_STRING = re.compile(r"[^\S\n]*+[\w+.#-]*+[^\S\n]*+\n|\s*+json(?=[\s{\[])")
 _DOLLARS = re.compile(r"\$\$?+([^$]++)\$\$?+")
 _CUE = re.compile(r"(?<!\w)answer(?: is(?!\w) ?:?| ?:)", re.IGNORECASE)
 

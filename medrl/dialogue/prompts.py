@@ -36,9 +36,13 @@ class PromptStyle:
         last = max((index for index, turn in enumerate(turns) if turn["role"] == "user"), default=None)
         if last is None:
             raise MedrlError(f"{sample.id}: the prompt has no user message. Expected at least one with role 'user'.")
-        turns[last]["content"] = self.template.render(
-            question=turns[last]["content"], kind=sample.kind, options=sample.options, extra_info=sample.extra_info
-        ).strip()
+        try:
+            text = self.template.render(
+                question=turns[last]["content"], kind=sample.kind, options=sample.options, extra_info=sample.extra_info
+            )
+        except jinja2.TemplateError as error:
+            raise MedrlError(f"prompt.style {self.name}: it does not render {sample.id}: {error}. Mend it.") from None
+        turns[last]["content"] = text.strip()
         for turn, original in zip(turns, sample.messages):
             if turn["content"].count(IMAGE_PLACEHOLDER) != original["content"].count(IMAGE_PLACEHOLDER):
                 raise MedrlError(

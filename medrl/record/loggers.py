@@ -47,7 +47,7 @@ class ExternalLoggers:
 
     def close(self) -> None:
         if self._wandb is not None:
-            self._wandb.finish(quiet=True)
+            self._wandb.finish()
         if self._board is not None:
             self._board.close()
 

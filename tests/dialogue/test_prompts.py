@@ -49,5 +49,5 @@ def test_an_unknown_style_lists_the_known():
 def test_a_template_cannot_reach_python(tmp_path):
     path = tmp_path / "evil.jinja"
     path.write_text("{{ question.__class__.__mro__ }}")
-    with pytest.raises(Exception, match="unsafe|access"):
+    with pytest.raises(MedrlError, match=r"evil\.jinja.*unsafe"):
         load_style(str(path)).messages(samples(1)[0])

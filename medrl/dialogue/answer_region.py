@@ -197,11 +197,15 @@ def _cued(text: str) -> list[str]:
     Of several cues in one line the first and the last are kept: what any cue between them sees, the first sees too,
     and must hold what the last sees; so they decide alike, without quadratic work on a looping reply.
     """
-    rests = []
-    for line in normalise(text).split("\n"):
-        ends = [cue.end() for cue in _CUE.finditer(line)]
-        rests += [line[end:] for end in dict.fromkeys(ends[:1] + ends[-1:])]
-    return rests
+    plain = normalise(text)
+    cues: dict[int, tuple[int, int]] = {}  # end of the line -> ends of its first and its last cue
+    line_end = -1
+    for cue in _CUE.finditer(plain):
+        if cue.end() > line_end:
+            line_end = plain.find("\n", cue.end())
+            line_end = len(plain) if line_end < 0 else line_end
+        cues[line_end] = (cues.get(line_end, (cue.end(),))[0], cue.end())
+    return [plain[start:end] for end, starts in cues.items() for start in dict.fromkeys(starts)]
 
 
 def _whole(text: str) -> list[str] | None:

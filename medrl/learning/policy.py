@@ -16,6 +16,8 @@ from transformers import DynamicCache
 
 from medrl.dialogue.tokens import Prompt
 
+BUCKETS, ROWS_PER_BUCKET = 4, 16  # replies are run in at most so many groups of similar length, none smaller than that
+
 
 @dataclass
 class Reading:
@@ -107,7 +109,20 @@ class Policy:
         distinct: dict[int, int] = {}
         rows = torch.tensor([distinct.setdefault(id(prompt), len(distinct)) for prompt in prompts], device=self.device)
         unique = list({id(prompt): prompt for prompt in prompts}.values())
-        reading = self.select(self.read(unique), rows)
+        reading = self.read(unique)
+        longest = max(len(response) for response in responses)
+        # replies of similar length run together: one long reply must not pad all others to its length
+        order = sorted(range(len(responses)), key=lambda row: len(responses[row]))
+        size = max(ROWS_PER_BUCKET, -(-len(order) // BUCKETS))
+        parts = []
+        for start in range(0, len(order), size):
+            bucket = order[start : start + size]
+            states = self._follow_whole(self.select(reading, rows[bucket]), [responses[row] for row in bucket])
+            parts.append(nn.functional.pad(states, (0, 0, 0, longest - states.shape[1])))
+        return torch.cat(parts)[torch.tensor(order, device=self.device).argsort()]
+
+    def _follow_whole(self, reading: Reading, responses: Sequence[Sequence[int]]) -> Tensor:
+        """States that predict each token of complete responses, (rows, T, hidden)."""
         ids, mask = self._pad(responses, left=False)
         first = reading.last_hidden[:, None]
         if ids.shape[1] == 1:
@@ -139,11 +154,11 @@ class Policy:
         keep = mask.bool()
         hidden = self.hidden_of_responses(prompts, responses, share_prompts)[keep]  # (tokens, hidden): no padding
         logits = self.logits(hidden, temperature)
-        logprobs = -nn.functional.cross_entropy(logits, ids[keep], reduction="none")
+        full = logits.log_softmax(-1)  # (tokens, vocabulary)
+        logprobs = full.gather(-1, ids[keep][:, None])[:, 0]
         entropies = None
         if with_entropy:
             with torch.no_grad():
-                full = logits.log_softmax(-1)
                 # a forbidden token has p log p = 0, not 0 * -inf
                 values = -(full.exp() * full.masked_fill(full.isinf(), 0)).sum(-1)
                 entropies = torch.zeros_like(ids, dtype=values.dtype).masked_scatter(keep, values)

@@ -54,17 +54,18 @@ def load_model(model: Model, engine: Engine, seed: int, base_folder: Path) -> Lo
     """
     device = torch.device(pick_device(engine.device))
     processor, family = load_processor(model.path)
-    if model.path == "tiny":
-        network: Any = build_tiny(seed)[0]
-        if model.lora_rank:
-            network.name_or_path = str(save_tiny(base_folder, seed))
-    else:
-        network = AutoModelForImageTextToText.from_pretrained(model.path, dtype=torch.float32)
     # bfloat16 on a CPU without native support is several times slower than float32
     wanted = {"auto": "bfloat16" if device.type == "cuda" else "float32"}.get(model.dtype, model.dtype)
     compute_dtype = torch.bfloat16 if wanted == "bfloat16" else torch.float32
     # under LoRA the frozen base may be stored in bfloat16; weights that are trained stay float32
-    network = network.to(device=device, dtype=compute_dtype if model.lora_rank else torch.float32)
+    stored_dtype = compute_dtype if model.lora_rank else torch.float32
+    if model.path == "tiny":
+        network: Any = build_tiny(seed)[0].to(stored_dtype)
+        if model.lora_rank:
+            network.name_or_path = str(save_tiny(base_folder, seed))
+    else:
+        network = AutoModelForImageTextToText.from_pretrained(model.path, dtype=stored_dtype)
+    network = network.to(device)
     if model.freeze_vision:
         network.model.visual.requires_grad_(False)
     if model.gradient_checkpointing:

@@ -226,7 +226,8 @@ def _validate(state: Local, engine: LocalEngine, step: int) -> dict[str, float]:
     summary, rollouts = validate(
         engine, state.builder, state.rewards, state.val_prompts, state.recipe.val.attempts, state.sampling
     )
-    summary["metrics"]["constant_answer"] = state.constant["reward"]
+    constant = {"constant_answer": "reward", "constant_answer_low": "low", "constant_answer_high": "high"}
+    summary["metrics"] |= {name: state.constant[key] for name, key in constant.items()}
     state.run.write_eval(step, summary, rollouts)
     flat = {
         "val/reward": summary["reward"],

@@ -1,0 +1,49 @@
+"""What the bundled rewards share: verl's signature, doctests that hold, nothing for no answer, and no key but theirs."""
+
+import doctest
+import inspect
+
+import pytest
+
+from medrl.plugin import load_plugin
+from medrl.scoring.rewards import ARGUMENTS
+
+ROWS = {
+    "choice": ("B", {"options": {"A": "MRI", "B": "CT"}}, "B"),
+    "yes_no": ("no", {}, "no"),
+    "count": ("4", {}, "four"),
+    "box": ("[1, 2, 30, 40]", {"image_size": [64, 48]}, "[1, 2, 30, 40]"),
+    "format": ("anything", {}, "anything"),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_doctests(name):
+    plugin = load_plugin(f"rewards/{name}.py", "compute_score")
+    finder = doctest.DocTestFinder()
+    found = finder.find(plugin.target, name, globs=dict(plugin.target.__globals__))
+    assert sum(len(test.examples) for test in found) >= 2
+    runner = doctest.DocTestRunner()
+    for test in found:
+        runner.run(test)
+    assert runner.failures == 0
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_reward_takes_what_verl_passes(name):
+    parameters = inspect.signature(load_plugin(f"rewards/{name}.py", "compute_score").target).parameters
+    assert tuple(parameters)[:4] == ARGUMENTS
+    assert parameters["extra_info"].default is None
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_right_reply_scores_one_and_silence_scores_nothing(name):
+    ground_truth, extra_info, answer = ROWS[name]
+    compute_score = load_plugin(f"rewards/{name}.py", "compute_score").target
+
+    def graded(reply: str) -> dict[str, float]:
+        return compute_score("test", reply, ground_truth, extra_info)
+
+    assert graded(f"<think>I look.</think><answer>{answer}</answer>") == {"score": 1.0, "answered": 1.0}
+    for silence in ("", "<think>I look.</think>", "<think>I look.</think><answer> </answer>"):
+        assert graded(silence) == {"score": 0.0, "answered": 0.0}

@@ -218,7 +218,9 @@ def _report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
             )
     if (last := summary.get("val_last")) and "constant_answer" in last["metrics"]:
         constant = [last["metrics"][f"constant_answer{part}"] for part in ("", "_low", "_high")]
-        table.add_row("best constant", f"{constant[0]:.3f}", f"{constant[1]:.3f} .. {constant[2]:.3f}", str(last["n"]), "", "")
+        table.add_row(
+            "best constant", f"{constant[0]:.3f}", f"{constant[1]:.3f} .. {constant[2]:.3f}", str(last["n"]), "", ""
+        )
     console.print(table)
     if summary["reason"]:
         console.print(summary["reason"])

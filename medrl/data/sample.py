@@ -170,7 +170,9 @@ def write_parquet(samples: Iterable[Sample], path: Path) -> int:
     try:
         table = pa.Table.from_pylist(rows)
     except pa.ArrowException as error:  # one extra_info key with text here and a number there
-        raise MedrlError(f"{path}: the rows do not form one table ({error}). Give each extra_info key one type.") from None
+        raise MedrlError(
+            f"{path}: the rows do not form one table ({error}). Give each extra_info key one type."
+        ) from None
     pq.write_table(table, aside)
     aside.replace(path)
     return len(rows)

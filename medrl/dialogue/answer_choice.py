@@ -15,7 +15,7 @@ from medrl.dialogue.answer_json import brackets_match
 from medrl.dialogue.answer_mentions import MAX_MENTIONS, Mention, asserted, with_json_answers
 from medrl.dialogue.answer_region import agreed, normalise
 
-MIN_STEM = 3  # letters that must be left when a plural ending is taken off: "yes" is no plural of "y"
+MIN_STEM = 2  # letters left when a plural ending is taken off: "yes" is no plural of "y"
 
 _LATIN = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff\u0300-\u036f"
 _LONE_LETTER = re.compile(rf"(?<![{_LATIN}\d-])[A-Za-z](?![{_LATIN}\d-])")
@@ -26,7 +26,7 @@ _CUE_BEFORE = re.compile(r"""(?<!\w)(?:answer|option|choice)(?:\s+is)?\s*:?\s*["
 _WRAPPERS = str.maketrans("", "", "\"'()[]{}")
 _SEPARATORS = re.compile(r"(?:[\s,;/&]|(?<![A-Za-z])and(?![A-Za-z]))++", re.IGNORECASE)
 _BETWEEN_LETTER_AND_TEXT = re.compile(r"""[\s.:,;()\[\]{}"'=/-]*+""")
-_LETTER_WORD = r"(?:and|or|nor|vs|is|was|because|but)(?!\w)"  # after these words' left neighbour "A" is no article
+_LETTER_WORD = r"(?:and|or|nor|vs|is|was|because|but)(?!\w)"  # before one of these "A" is a letter
 _ARTICLE_FOLLOWED = re.compile(rf" (?!{_LETTER_WORD})\w", re.IGNORECASE)
 _LEADING_ARTICLE = re.compile(rf"\A(?:an|the|a(?! {_LETTER_WORD})) (?=\w)", re.IGNORECASE)
 _LAST_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]{2,}\Z")

@@ -45,7 +45,7 @@ _SPOILED_BEFORE = re.compile(
 _SPOILED_AFTER = re.compile(
     rf"""(?:
         [\w^] | '\w | -(?!ish(?!\w))                 # grown onto something: 5mm, 3rd, 5-fold
-      | \s*(?:[+%°±÷×/]|\\(?:%|times|cdot|pm)) | \s+(?:percent|per\s+cent|plus)(?!\w)
+      | \s*(?:[+%°±÷×/<>≤≥]|\\(?:%|times|cdot|pm)) | \s+(?:percent|per\s+cent|plus)(?!\w)
       | \s*(?:[-*~:]|\bx\b|\bto\b)\s*[0-9] | \s*-\s*\Z
       | [\s-]+(?:and\s+(?:an?|one)\s+)?(?:half|halves|thirds?|quarters?|(?:four|fif|six|seven|eigh|nin|ten)ths?)(?!\w)
       | [\s-]+{_LARGE}(?!\w)
@@ -121,7 +121,7 @@ def _length(found: object, size: int) -> int:
 
 def _numbers(text: str) -> list[Mention[int]] | None:
     """All whole numbers of a text; None when one is not whole, or something beside it may change its value."""
-    found = []
+    found: list[Mention[int]] = []
     for match in _NUMBER.finditer(text):
         word = match[0].lower()
         if len(found) > MAX_MENTIONS or not (word in _VALUE_OF or _is_plain(word)):

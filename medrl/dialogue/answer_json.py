@@ -14,7 +14,7 @@ MAX_INTEGER_DIGITS = 300  # Python refuses to convert integers of more than 4300
 
 _OBJECT_START = re.compile(r"\{(?=\s*+[\"'}])")  # a key or the end must follow; saves a try at each brace of a flood
 _BLANK = re.compile(r"\s*+")
-_NUMBER = re.compile(r"[-+]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]++)?+(?![\w.%])")
+_NUMBER = re.compile(r"-?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]++)?+(?![\w.%])")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*+)"|\'((?:[^\'\\]|\\.)*+)\'', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _WORD = re.compile(r"[-+]?+[A-Za-z]++(?!\w)")
@@ -194,7 +194,7 @@ def _unescaped(escape: re.Match[str]) -> str:
 
 
 def _as_number(digits: str) -> int | float:
-    whole = digits.lstrip("+-").isdigit()
+    whole = digits.lstrip("-").isdigit()
     return int(digits) if whole and len(digits) <= MAX_INTEGER_DIGITS else float(digits)
 
 

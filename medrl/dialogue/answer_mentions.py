@@ -50,7 +50,8 @@ def asserted(text: str, mentions: Sequence[Mention[Value]]) -> set[Value]:
     if len(mentions) > MAX_MENTIONS:
         return set()
     may_reject = _MAY_REJECT.search(text) is not None  # most texts need no closer look
-    kept, rejected = set(), set()
+    kept: set[Value] = set()
+    rejected: set[Value] = set()
     for mention in mentions:
         refuse = may_reject and is_rejected(text, mention.start, mention.end)
         (rejected if refuse else kept).add(mention.value)

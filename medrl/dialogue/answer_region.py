@@ -75,7 +75,14 @@ def answer_regions(reply: str) -> list[str] | None:
     blocks = _blocks(text)
     if blocks is not None:
         return [block for block in blocks if normalise(block)] or None
-    return _boxed(text) or _fenced(text) or _cued(text) or _whole(text)
+    marked = _boxed(text) or _fenced(text)
+    if marked:
+        return marked
+    plain = normalise(text)
+    if cued := _cued(plain):
+        return cued
+    is_short = 0 < len(plain.split()) <= WHOLE_TEXT_WORDS
+    return [text] if is_short or is_json(plain) else None
 
 
 def agreed(reply: str, read: Callable[[str], Value | None]) -> Value | None:
@@ -191,13 +198,12 @@ def _fenced(text: str) -> list[str]:
     return [content for _, _, content in _fences(text)]
 
 
-def _cued(text: str) -> list[str]:
+def _cued(plain: str) -> list[str]:
     """The rest of the line after each "answer is" or "answer:".
 
     Of several cues in one line the first and the last are kept: what any cue between them sees, the first sees too,
     and must hold what the last sees; so they decide alike, without quadratic work on a looping reply.
     """
-    plain = normalise(text)
     cues: dict[int, tuple[int, int]] = {}  # end of the line -> ends of its first and its last cue
     line_end = -1
     for cue in _CUE.finditer(plain):
@@ -206,13 +212,6 @@ def _cued(text: str) -> list[str]:
             line_end = len(plain) if line_end < 0 else line_end
         cues[line_end] = (cues.get(line_end, (cue.end(),))[0], cue.end())
     return [plain[start:end] for end, starts in cues.items() for start in dict.fromkeys(starts)]
-
-
-def _whole(text: str) -> list[str] | None:
-    plain = normalise(text)
-    if not plain:
-        return None
-    return [text] if len(plain.split()) <= WHOLE_TEXT_WORDS or is_json(plain) else None
 
 
 def _fences(text: str) -> list[tuple[int, int, str]]:
@@ -259,7 +258,7 @@ _RAISED_DIGIT = re.compile("(?<=[0-9])(?=[⁰¹²³⁴-⁹⁻₀-₉])")
 _JOINING_EM_DASH = re.compile(r"(?<=\w)[—―](?=\w)")
 # quotes come before NFKC, which would turn a lone acute accent into a blank and a combining mark
 _QUOTES = str.maketrans(dict.fromkeys("‘’‚‛′´ʹʼ", "'") | dict.fromkeys("“”„‟«»″", '"'))
-_LIGATURES = str.maketrans("ﷺﷻ", "  ")  # Arabic phrases that NFKC spells out in up to 18 characters each
+_LIGATURES = dict.fromkeys(map(ord, "ﷺﷻ"), " ")  # Arabic phrases that NFKC spells out in up to 18 characters each
 _DASHES = "\u058a\u05be\u1806‐‑‒–—―⁃−⸗⸚⸺⸻⹀〜〰゠"
 _INVISIBLE = [
     0xAD, 0x34F, 0x61C, 0x115F, 0x1160, *range(0x17B4, 0x17B6), *range(0x180B, 0x1810), *range(0x200B, 0x2010),

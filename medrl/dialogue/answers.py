@@ -34,7 +34,7 @@ _VERDICT_ENDS = re.compile(r"""\Z|\n|[.,;:!?/)\]}"'(\[{-]| (?:-|[.,;:!?)\]}/])""
 
 
 def read_yes_no(reply: str) -> str | None:
-    """ "yes" or "no", when exactly one of the two words is a verdict in the reply.
+    """The verdict, `yes` or `no`, when exactly one of the two words is one; `no` before a noun is none.
 
     >>> read_yes_no("<answer>No, both lungs are clear</answer>"), read_yes_no("<answer>No fracture</answer>")
     ('no', None)

@@ -21,7 +21,8 @@ SMALL_POINTS = 160
 MAX_OTHER_CHARTS = 80
 MAX_COMPONENTS = 5
 TIME_PARTS = ("time/generate_s", "time/score_s", "time/update_s", "time/validate_s", "time/build_s")
-HELD_OUT = ("val/reward", "val/reward_low", "val/reward_high", "val/greedy_reward", "val/constant_answer")
+CONSTANT = ("val/constant_answer", "val/constant_answer_low", "val/constant_answer_high")
+HELD_OUT = ("val/reward", "val/reward_low", "val/reward_high", "val/greedy_reward", *CONSTANT)
 TILES = (  # of the grid: one figure, or two half as high that belong together; (metric, title, unit) each
     (("rollout/length", "Reply length", "tokens"), ("rollout/truncated", "Cut off by the length limit", "fraction")),
     (("policy/entropy", "Entropy of the policy", "nats"), ("policy/kl", "KL from the reference", "nats")),

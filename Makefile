@@ -1,5 +1,5 @@
 # Two commands on a bare machine with python3.11, pip and make:
-#   make quickstart   set up, train the first model, show its report
+#   make quickstart   set up, train the first model, write its report; seed=1 for another seed
 #   make test         set up, run the tests (under five minutes on two cores)
 PYTHON ?= python3.11
 VENV := .venv
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # no bytecode means every import is compiled again, in every process; spinning OpenMP pools fight over few cores
 RUN := env -u PYTHONDONTWRITEBYTECODE OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false
-SEED ?= 0
+seed ?= 0
 ARGS ?=
 
 .PHONY: quickstart test test-cluster lint setup clean
@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 quickstart: setup
-	$(RUN) $(BIN)/medrl train recipes/quickstart.yaml seed=$(SEED) name=quickstart_seed$(SEED) $(ARGS)
+	$(RUN) $(BIN)/medrl train recipes/quickstart.yaml seed=$(seed) $(if $(filter-out 0,$(seed)),name=quickstart_seed$(seed)) $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

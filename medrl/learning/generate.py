@@ -15,6 +15,8 @@ from medrl.dialogue.tokens import Prompt
 from medrl.learning.policy import Policy
 from medrl.rollout.types import Generation, Sampling
 
+DROP_BELOW = 0.8  # share of rows still running at which the finished ones are dropped
+
 
 @dataclass
 class _Request:
@@ -77,20 +79,22 @@ def generate(policy: Policy, requests: Sequence[_Request]) -> list[Generation]:
     logprobs = torch.zeros(len(requests), limit, device=policy.device)
     lengths = limits.clone()
     stopped = torch.zeros(len(requests), dtype=torch.bool, device=policy.device)
+    running = torch.ones(len(requests), dtype=torch.bool, device=policy.device)  # of the rows in `alive`
 
     for step in range(limit):
         chosen, chosen_logprobs = _draw(policy, hidden, temperatures[alive], draws[alive, step])
         tokens[alive, step] = chosen
         logprobs[alive, step] = chosen_logprobs
-        at_stop = torch.isin(chosen, stop_ids)
+        at_stop = running & torch.isin(chosen, stop_ids)
         stopped[alive[at_stop]] = True
         lengths[alive[at_stop]] = step + 1
-        keep = ~at_stop & (limits[alive] > step + 1)
-        if not keep.any():
+        running = running & ~at_stop & (limits[alive] > step + 1)
+        if not running.any():
             break
-        if not keep.all():
-            reading = policy.select(reading, keep.nonzero()[:, 0])
-            alive, chosen = alive[keep], chosen[keep]
+        # dropping rows copies the whole cache, so it waits until enough of them are finished
+        if running.sum() < DROP_BELOW * len(alive):
+            reading = policy.select(reading, running.nonzero()[:, 0])
+            alive, chosen, running = alive[running], chosen[running], running[running]
         ones = torch.ones(len(alive), step + 1, dtype=torch.long, device=policy.device)
         hidden = policy.follow(reading, chosen[:, None], ones, start=step)[:, -1]
 
@@ -114,7 +118,7 @@ def _draw(policy: Policy, hidden: Tensor, temperature: Tensor, uniform: Tensor) 
     greedy = temperature[:, 0] == 0
     logits = policy.logits(hidden, 1.0) / torch.where(temperature == 0, 1.0, temperature)
     logprobs = logits.log_softmax(-1)
-    cumulative = logprobs.exp().double().cumsum(-1)
+    cumulative = logprobs.exp().cumsum(-1, dtype=torch.float64)
     drawn = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)[:, 0]
     chosen = torch.where(greedy, logits.argmax(-1), drawn.clamp(max=logits.shape[-1] - 1))
     return chosen, logprobs.gather(-1, chosen[:, None])[:, 0]

@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
 from medrl.dialogue.tokens import Prompt
 
 BUCKETS, ROWS_PER_BUCKET = 4, 16  # replies are run in at most so many groups of similar length, none smaller than that
+TOKENS_TOGETHER = 512  # tokens whose log-probabilities over the whole vocabulary are held at once
 
 
 @dataclass
@@ -134,8 +136,10 @@ class Policy:
         """float32 logits over the vocabulary at a temperature, forbidden tokens at -inf."""
         with self._precision():
             logits = self.core.lm_head(hidden)
-        logits = logits.float() / temperature
-        return logits.index_fill(-1, self.forbidden_ids.to(logits.device), float("-inf"))
+        logits = logits.float()
+        if temperature != 1:
+            logits = logits / temperature
+        return logits.index_fill_(-1, self.forbidden_ids.to(logits.device), float("-inf"))
 
     def token_logprobs(
         self,
@@ -153,16 +157,26 @@ class Policy:
         ids, mask = self._pad(responses, left=False)
         keep = mask.bool()
         hidden = self.hidden_of_responses(prompts, responses, share_prompts)[keep]  # (tokens, hidden): no padding
-        logits = self.logits(hidden, temperature)
-        full = logits.log_softmax(-1)  # (tokens, vocabulary)
-        logprobs = full.gather(-1, ids[keep][:, None])[:, 0]
-        entropies = None
-        if with_entropy:
-            with torch.no_grad():
-                # a forbidden token has p log p = 0, not 0 * -inf
-                values = -(full.exp() * full.masked_fill(full.isinf(), 0)).sum(-1)
-                entropies = torch.zeros_like(ids, dtype=values.dtype).masked_scatter(keep, values)
-        return torch.zeros_like(ids, dtype=logprobs.dtype).masked_scatter(keep, logprobs), mask, entropies
+        chosen: list[Tensor] = []
+        entropies: list[Tensor] = []
+        for states, tokens in zip(hidden.split(TOKENS_TOGETHER), ids[keep].split(TOKENS_TOGETHER)):
+            # recomputed in the backward pass: all tokens by a vocabulary of 150,000 would not fit in a GPU's memory
+            found = checkpoint(self._look_up, states, tokens, temperature, with_entropy, use_reentrant=False)
+            chosen.append(found[0])
+            entropies.append(found[1])
+        logprobs = torch.cat(chosen)
+        empty = torch.zeros_like(ids, dtype=logprobs.dtype)
+        spread = empty.masked_scatter(keep, torch.cat(entropies)) if with_entropy else None
+        return empty.masked_scatter(keep, logprobs), mask, spread
+
+    def _look_up(self, hidden: Tensor, tokens: Tensor, temperature: float, with_entropy: bool) -> tuple[Tensor, Tensor]:
+        """(log-probabilities of `tokens`, entropies without gradient or zeros), each (tokens,)."""
+        table = self.logits(hidden, temperature).log_softmax(-1)  # (tokens, vocabulary)
+        logprobs = table.gather(-1, tokens[:, None])[:, 0]
+        if not with_entropy:
+            return logprobs, torch.zeros_like(logprobs)
+        with torch.no_grad():  # a forbidden token has p log p = 0, not 0 * -inf
+            return logprobs, -table.exp().mul_(table.clamp(min=-1e4)).sum(-1)
 
     def _run(
         self, ids: Tensor, mask: Tensor, positions: Tensor, prompts: Sequence[Prompt], cache: DynamicCache | None

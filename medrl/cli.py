@@ -47,18 +47,18 @@ def train(
 
     settings, beside = _recipe(recipe, overrides)
     done = _read_json(settings.run_dir / "summary.json")
+    if done and done["status"] == "completed" and not fresh:
+        folder = Run.open(settings).folder
+        if not as_json:
+            console.print(f"{folder} is already complete. Run it again with --fresh, or give it another name (name=…).")
+        _report(done, folder, as_json)
+        return
     with TrainingProgress(settings, console, quiet=as_json) as progress:
         plan = preflight.check(settings, beside, progress.working)
         run = Run.open(settings, fresh=fresh)
-        if done and done["status"] == "completed" and not fresh:
-            console.print(
-                f"{run.folder} is already complete. Run it again with --fresh, or give it another name (name=…)."
-            )
-            _report(done, run.folder, as_json)
-            return
-        for warning in plan.warnings:
+        changed = run.write_card(_card(plan, [str(recipe), *(overrides or [])]))
+        for warning in plan.warnings + [f"resuming, but changed since the run began: {key}" for key in changed]:
             progress.note(warning)
-        run.write_card(_card(plan, [str(recipe), *(overrides or [])]))
         summary = train_here(
             settings,
             run,

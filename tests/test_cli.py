@@ -81,6 +81,19 @@ def test_train_view_export_from_a_users_folder(here, monkeypatch, capsys):
     assert code == 0 and "already complete" in out
 
 
+def test_a_resume_on_other_data_is_refused_and_a_mended_reward_is_noted(here, monkeypatch, capsys):
+    assert run(monkeypatch, capsys, "train", "mine.yaml")[0] == 0
+    (here / "runs" / "mine" / "summary.json").unlink()
+    (here / "reward.py").write_text(GOOD_REWARD.replace("1.0", "0.5"))
+    code, out, _ = run(monkeypatch, capsys, "train", "mine.yaml")
+    assert code == 0 and "changed since the run began: reward_sha256" in out
+    assert json.loads((here / "runs" / "mine" / "card.json").read_text())["changed_since_start"] == ["reward_sha256"]
+    (here / "runs" / "mine" / "summary.json").unlink()
+    rewrite(here, ability="other")
+    code, _, err = run(monkeypatch, capsys, "train", "mine.yaml")
+    assert code == 2 and "the data differs" in err
+
+
 def test_check_and_data_commands_print_for_scripts(here, monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, "check", "mine.yaml", "--json")
     assert code == 0 and json.loads(out)["train_samples"] == 8

@@ -29,6 +29,7 @@ from medrl.vision.open import open_image
 
 # changing these in a resume changes nothing of what the run has done so far
 FREE_ON_RESUME = ("checkpoint.", "loggers.", "engine.threads", "engine.rows_at_once", "runs_dir")
+UNCOMPARED = ("command", "git_commit")
 SHOWN_PX = 512  # long side of a picture kept for the report
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pillow", "tokenizers", "verl", "vllm", "ray")
 
@@ -134,11 +135,24 @@ class Run:
                     picture.thumbnail((SHOWN_PX, SHOWN_PX))
                     picture.save(self.folder / name)
 
-    def write_card(self, facts: dict[str, Any]) -> None:
-        """card.json: versions, commit and what else identifies the experiment."""
+    def write_card(self, facts: dict[str, Any]) -> list[str]:
+        """card.json: versions, commit and what else identifies the experiment; returns what a resume finds changed.
+
+        Another data set is refused with a MedrlError. A mended reward or template is allowed, and stays on the card.
+        """
+        path = self.folder / "card.json"
         card = {"medrl": medrl.__version__, "git_commit": _git_commit(), "python": sys.version.split()[0], **facts}
         card["packages"] = {name: found for name in PACKAGES if (found := _version(name))}
-        write_json(self.folder / "card.json", card)
+        before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else card
+        if before["data_sha256"] != card["data_sha256"]:
+            raise MedrlError(
+                f"{self.folder}: the data differs from what the run began with (card.json, data_sha256), so its steps would see "
+                "other samples. Bring the old data back, or start over with --fresh."
+            )
+        changed = [key for key in card if key not in UNCOMPARED and before.get(key) != card[key]]
+        card["changed_since_start"] = sorted({*before.get("changed_since_start", []), *changed})
+        write_json(path, card)
+        return changed
 
     def write_summary(
         self,

@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # no bytecode means every import is compiled again, in every process; spinning OpenMP pools fight over few cores
 RUN := env -u PYTHONDONTWRITEBYTECODE OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false
+INSTALL = $(RUN) $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt -e ".[dev]"
 seed ?= 0
 ARGS ?=
 
@@ -17,7 +18,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(RUN) $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt -e ".[dev]"
+	$(INSTALL) || UV_SYSTEM_CERTS=true UV_NATIVE_TLS=true $(INSTALL)  # behind a proxy that signs with its own certificate
 	touch $@
 
 quickstart: setup

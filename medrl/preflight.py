@@ -40,14 +40,19 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     problems: list[str] = []
     train = val = demonstrations = style = processor = None
     rewards: list[LoadedReward] = []
+    report = progress or (lambda what, done, total: None)
+    report("reading data", 0, 3)
     with _collecting(problems):
         train = load_split(recipe, "train", beside)
+    report("reading data", 1, 3)
     with _collecting(problems):
         val = load_split(recipe, "val", beside)
+    report("reading data", 2, 3)
     if recipe.sft.steps:
         with _collecting(problems):
             own = recipe.data.demonstrations or recipe.data.demonstration_options
             demonstrations = load_split(recipe, "demonstrations", beside) if own else train
+    report("reading data", 3, 3)
     with _collecting(problems):
         rewards = load_rewards(recipe.rewards, beside)
     with _collecting(problems):
@@ -70,7 +75,7 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     )
     problems += _data_faults(recipe, train, val, demonstrations)
     everything = [*train.samples, *val.samples, *(demonstrations.samples if demonstrations else [])]
-    longest, faults = _count(builder, everything, recipe.sampling.max_prompt_tokens, progress)
+    longest, faults = _count(builder, everything, recipe.sampling.max_prompt_tokens, report)
     problems += faults
     if not problems:
         problems += _reward_faults(rewards, builder, everything)
@@ -153,16 +158,13 @@ def _reward_faults(rewards: Sequence[LoadedReward], builder: PromptBuilder, samp
     return problems
 
 
-def _count(
-    builder: PromptBuilder, samples: Sequence[Sample], most: int, progress: Progress | None
-) -> tuple[int, list[str]]:
+def _count(builder: PromptBuilder, samples: Sequence[Sample], most: int, report: Progress) -> tuple[int, list[str]]:
     """(longest prompt in tokens, what is wrong with any sample). Pictures are counted in, never truncated."""
     longest, too_long, faults = 0, [], []
     distinct: set[int] = set()
     decode = len(samples) <= DECODE_AT_MOST
     for number, sample in enumerate(samples):
-        if progress:
-            progress("checking samples", number + 1, len(samples))
+        report("checking samples", number + 1, len(samples))
         if id(sample) in distinct:
             continue
         distinct.add(id(sample))

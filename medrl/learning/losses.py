@@ -23,7 +23,8 @@ def clipped_loss(
 def k3_kl(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
     """Estimate of KL(policy || reference) per token, never negative: exp(d) - d - 1 with d = reference - policy.
 
-    Source: http://joschu.net/blog/kl-approx.html
+    Source: http://joschu.net/blog/kl-approx.html, as GRPO was published. TRL 1.16 multiplies it by the ratio unless told
+    `use_bias_correction_kl=False`: the same value on-policy, another gradient.
     """
     difference = reference_logprobs - logprobs
     return difference.exp() - difference - 1

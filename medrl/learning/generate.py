@@ -65,9 +65,12 @@ def generate(policy: Policy, requests: Sequence[_Request]) -> list[Generation]:
     place = {id(prompt): row for row, prompt in enumerate(unique)}
     rows = torch.tensor([place[id(request.prompt)] for request in requests], device=policy.device)
     reading = policy.select(policy.read(unique), rows)
+    # what an episode has said so far, left-padded; zero columns wide when every row starts at its prompt
+    spoken, said = policy.pad([request.token_ids for request in requests], left=True)
     hidden = reading.last_hidden
-    if any(request.token_ids for request in requests):
-        raise NotImplementedError("continuing after an observation comes with environments")
+    if said.any():
+        after = policy.follow(reading, spoken, said)[:, -1]
+        hidden = torch.where(said.any(1, keepdim=True), after, hidden)
 
     limit = max(request.sampling.max_new_tokens for request in requests)
     draws = torch.stack([_stream(request.sampling, limit) for request in requests]).to(policy.device)  # (rows, limit)
@@ -94,9 +97,10 @@ def generate(policy: Policy, requests: Sequence[_Request]) -> list[Generation]:
         # dropping rows copies the whole cache, so it waits until enough of them are finished
         if running.sum() < DROP_BELOW * len(alive):
             reading = policy.select(reading, running.nonzero()[:, 0])
+            said = said[running]
             alive, chosen, running = alive[running], chosen[running], running[running]
-        ones = torch.ones(len(alive), step + 1, dtype=torch.long, device=policy.device)
-        hidden = policy.follow(reading, chosen[:, None], ones, start=step)[:, -1]
+        said = torch.cat([said, said.new_ones(len(alive), 1)], dim=1)
+        hidden = policy.follow(reading, chosen[:, None], said, start=said.shape[1] - 1)[:, -1]
 
     answers = []
     for row, length in enumerate(lengths.tolist()):

@@ -69,7 +69,7 @@ class Policy:
 
     def read(self, prompts: Sequence[Prompt]) -> Reading:
         """Run each prompt once."""
-        ids, mask = self._pad([prompt.token_ids for prompt in prompts], left=True)
+        ids, mask = self.pad([prompt.token_ids for prompt in prompts], left=True)
         cache = DynamicCache(config=self.core.config)
         positions = self._positions(ids, mask, prompts)
         hidden = self._run(ids, mask, positions, prompts, cache)
@@ -85,9 +85,10 @@ class Policy:
     def follow(self, reading: Reading, ids: Tensor, mask: Tensor, start: int = 0) -> Tensor:
         """Hidden states (rows, T, hidden) of response tokens `ids` (rows, T) on top of a reading; extends its cache.
 
-        `mask`: (rows, start + T) 1 on real response tokens, `start` counting those already in the cache.
+        `mask`: (rows, start + T) 1 on real response tokens, `start` counting the columns already in the cache. Positions
+        count real tokens only, so padding may stand on either side.
         """
-        steps = torch.arange(start, start + ids.shape[1], device=ids.device)
+        steps = (mask.cumsum(1) - 1).clamp(min=0)[:, start:]
         positions = (reading.next_position[:, None] + steps).expand(3, -1, -1)  # text: all three axes alike
         attention = torch.cat([reading.mask, mask], dim=1)
         return self._backbone(ids, attention, positions, reading.cache)
@@ -95,7 +96,7 @@ class Policy:
     def full(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]]) -> Tensor:
         """Hidden states that predict each response token, (rows, T, hidden), each sequence run whole and unshared."""
         sequences = [[*prompt.token_ids, *response] for prompt, response in zip(prompts, responses)]
-        ids, mask = self._pad(sequences, left=False)
+        ids, mask = self.pad(sequences, left=False)
         hidden = self._run(ids, mask, self._positions(ids, mask, prompts), prompts, None)
         longest = max(len(response) for response in responses)
         starts = torch.tensor([len(prompt.token_ids) - 1 for prompt in prompts], device=self.device)
@@ -125,7 +126,7 @@ class Policy:
 
     def _follow_whole(self, reading: Reading, responses: Sequence[Sequence[int]]) -> Tensor:
         """States that predict each token of complete responses, (rows, T, hidden)."""
-        ids, mask = self._pad(responses, left=False)
+        ids, mask = self.pad(responses, left=False)
         first = reading.last_hidden[:, None]
         if ids.shape[1] == 1:
             return first
@@ -154,7 +155,7 @@ class Policy:
 
         Rows are right-padded to the longest response; padding has log-probability 0 and mask 0.
         """
-        ids, mask = self._pad(responses, left=False)
+        ids, mask = self.pad(responses, left=False)
         keep = mask.bool()
         hidden = self.hidden_of_responses(prompts, responses, share_prompts)[keep]  # (tokens, hidden): no padding
         chosen: list[Tensor] = []
@@ -218,7 +219,7 @@ class Policy:
         )
         return positions
 
-    def _pad(self, sequences: Sequence[Sequence[int]], left: bool) -> tuple[Tensor, Tensor]:
+    def pad(self, sequences: Sequence[Sequence[int]], left: bool) -> tuple[Tensor, Tensor]:
         """(ids, mask), both (rows, longest), on the policy's device."""
         longest = max(len(sequence) for sequence in sequences)
         ids = torch.full((len(sequences), longest), self.pad_id, dtype=torch.long)

@@ -59,6 +59,22 @@ def test_greedy_equals_transformers_generate(loaded):
         assert ours.text == processor.tokenizer.decode(theirs, skip_special_tokens=True)
 
 
+def test_a_reply_continued_in_parts_is_the_reply_made_at_once(loaded):
+    prompt, other = prompts(loaded, 2)
+    engine = LocalEngine(loaded.policy)
+
+    async def both(*requests):
+        return await asyncio.gather(*(engine.generate(*request) for request in requests))
+
+    whole, other_whole = asyncio.run(both((prompt, (), Sampling(0.0, 10)), (other, (), Sampling(0.0, 10))))
+    # one row goes on after four tokens, one after seven, one starts anew: three paddings in one batch
+    parts = [(prompt, whole.token_ids[:4], Sampling(0.0, 6)), (other, other_whole.token_ids[:7], Sampling(0.0, 3))]
+    late, later, anew = asyncio.run(both(*parts, (prompt, (), Sampling(0.0, 10))))
+    assert whole.token_ids == [*whole.token_ids[:4], *late.token_ids] == anew.token_ids
+    assert other_whole.token_ids == [*other_whole.token_ids[:7], *later.token_ids]
+    assert late.logprobs == pytest.approx(whole.logprobs[4:], abs=1e-5)
+
+
 def test_sampling_follows_the_distribution(loaded):
     prompt = prompts(loaded, 1)[0]
     draws = 3000

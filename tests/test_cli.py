@@ -211,6 +211,28 @@ def test_a_reward_that_fails_in_mid_run_stops_it_with_the_commonest_reasons(here
     assert "have no score; scoring.max_missing=0.05" in err
 
 
+def test_a_picture_lost_in_mid_run_is_left_out_and_counted(here, monkeypatch, capsys):
+    # the reward removes a training picture after the checks, while the run is under way
+    (here / "reward.py").write_text(
+        "from pathlib import Path\n\n\n"
+        + GOOD_REWARD.replace(
+            "return 1.0", "if 'A trial' not in solution_str: Path('5.png').unlink(missing_ok=True)\n    return 1.0"
+        )
+    )
+    assert run(monkeypatch, capsys, "train", "mine.yaml")[0] == 0
+    lines = [json.loads(line) for line in (here / "runs" / "mine" / "metrics.jsonl").read_text().splitlines()]
+    assert sum(line.get("data/lost_samples", 0) for line in lines) == 1  # each of 8 samples comes up once in 2 x 4
+
+
+def test_weights_that_are_not_there_are_named(here, tiny_folder, monkeypatch, capsys):
+    import shutil
+
+    shutil.copytree(tiny_folder, here / "half")
+    (here / "half" / "model.safetensors").unlink()
+    code, _, err = run(monkeypatch, capsys, "train", "mine.yaml", "model.path=half")
+    assert code == 2 and "the weights could not be loaded" in err
+
+
 def test_no_network_and_no_heavy_import_for_help():
     code = (
         "import sys, socket\n"

@@ -64,7 +64,13 @@ def load_model(model: Model, engine: Engine, seed: int, base_folder: Path) -> Lo
         if model.lora_rank:
             network.name_or_path = str(save_tiny(base_folder, seed))
     else:
-        network = AutoModelForImageTextToText.from_pretrained(model.path, dtype=stored_dtype)
+        try:
+            network = AutoModelForImageTextToText.from_pretrained(model.path, dtype=stored_dtype)
+        except (OSError, ValueError) as error:
+            raise MedrlError(
+                f"model.path={model.path}: the weights could not be loaded ({str(error).splitlines()[0]}). "
+                "Give a Hugging Face name or a folder that holds config, weights and processor."
+            ) from None
     network = network.to(device)
     if model.freeze_vision:
         network.model.visual.requires_grad_(False)

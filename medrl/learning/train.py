@@ -125,14 +125,14 @@ def _steps(state: Local) -> Iterator[int]:
             return
         clock = _Clock()
         torch.manual_seed(derive_seed(recipe.seed, "grpo", step))  # dropout
-        prompts = _prompts(state, step)
+        prompts, lost = _prompts(state, step)
         clock.lap("build")
         rollouts = run_group_episodes(
             engine, state.builder, prompts, recipe.algorithm.group_size, state.sampling, "grpo", step
         )
         clock.lap("generate")
         score_rollouts(rollouts, state.rewards)
-        metrics = _give_advantages(recipe, rollouts, step)
+        metrics = {"data/lost_samples": lost, **_give_advantages(recipe, rollouts, step)}
         clock.lap("score")
         rate = learning_rate(recipe.optimizer, step, recipe.training.steps)
         set_learning_rate(optimizer, rate)
@@ -206,8 +206,8 @@ def _give_advantages(recipe: Recipe, rollouts: list[Rollout], step: int) -> dict
     }
 
 
-def _prompts(state: Local, step: int) -> list[Prompt]:
-    """The prompts of a step; a sample that cannot be built any more (a file lost in mid-run) is left out, not fatal."""
+def _prompts(state: Local, step: int) -> tuple[list[Prompt], int]:
+    """(prompts of a step, samples lost): one that cannot be built any more, its file gone in mid-run, is left out and counted."""
     samples = state.train.samples
     size = state.recipe.training.prompts_per_step
     prompts, faults = [], []
@@ -218,7 +218,7 @@ def _prompts(state: Local, step: int) -> list[Prompt]:
             faults.append(str(error))
     if not prompts:
         raise MedrlError(f"not one sample of this step could be built. The first fault: {faults[0]}")
-    return prompts
+    return prompts, len(faults)
 
 
 def _validate(state: Local, engine: LocalEngine, step: int) -> dict[str, float]:

@@ -131,7 +131,10 @@ class Run:
         for prompt in prompts:
             for source, name in zip(prompt.sample.images, image_names(prompt.sample)):
                 if not (self.folder / name).exists():
-                    picture = open_image(source, root)  # decoded, so no patient's name in a header comes along
+                    try:
+                        picture = open_image(source, root)  # decoded, so no patient's name in a header comes along
+                    except MedrlError:  # lost since it was read: the page says `no picture kept`, the run goes on
+                        continue
                     picture.thumbnail((SHOWN_PX, SHOWN_PX))
                     picture.save(self.folder / name)
 

@@ -59,16 +59,7 @@ def train(
         changed = run.write_card(_card(plan, [str(recipe), *(overrides or [])]))
         for warning in plan.warnings + [f"resuming, but changed since the run began: {key}" for key in changed]:
             progress.note(warning)
-        summary = train_here(
-            settings,
-            run,
-            builder=plan.builder,
-            rewards=plan.rewards,
-            data=plan.train,
-            val=plan.val,
-            demonstrations=plan.demonstrations,
-            observe=progress.entry,
-        )
+        summary = train_here(plan, run, progress.entry)
     _report(summary, run.folder, as_json)
 
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from medrl.data.sample import Sample
 from medrl.data.source import DataSet, load, tell_reasons
-from medrl.dialogue.prompts import PromptStyle, load_style
+from medrl.dialogue.prompts import load_style
 from medrl.dialogue.tokens import PromptBuilder
 from medrl.errors import MedrlError
 from medrl.learning.model import load_processor, pick_device
+from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
 from medrl.scoring.rewards import LoadedReward, load_rewards, probe
 from medrl.vision.open import open_image
@@ -18,21 +19,6 @@ from medrl.vision.open import open_image
 # decoding every picture finds truncated files; beyond this many only headers are read
 DECODE_AT_MOST = 5000
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A checked recipe and what was loaded to check it."""
-
-    recipe: Recipe
-    train: DataSet
-    val: DataSet
-    demonstrations: DataSet | None
-    rewards: list[LoadedReward]
-    style: PromptStyle
-    builder: PromptBuilder
-    longest_prompt: int
-    warnings: list[str]
 
 
 def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None = None) -> Plan:

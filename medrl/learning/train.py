@@ -15,8 +15,7 @@ from typing import Any
 
 import torch
 
-from medrl.data.source import DataSet
-from medrl.dialogue.tokens import Prompt, PromptBuilder
+from medrl.dialogue.tokens import Prompt
 from medrl.errors import MedrlError
 from medrl.evaluation.validate import best_constant, mean_scores, validate
 from medrl.learning.advantages import ESTIMATORS, zero_spread
@@ -24,6 +23,7 @@ from medrl.learning.batches import batch_indices
 from medrl.learning.cold_start import cold_start
 from medrl.learning.generate import LocalEngine
 from medrl.learning.model import Loaded, load_model
+from medrl.learning.plan import Plan
 from medrl.learning.state import load_optimizer, load_weights, stored_reference, write_state
 from medrl.learning.update import Reference, UpdateSettings, learning_rate, make_optimizer, set_learning_rate, update
 from medrl.recipe import Recipe
@@ -34,7 +34,7 @@ from medrl.record.run import Run
 from medrl.rollout.episode import run_group_episodes
 from medrl.rollout.seeds import derive_seed
 from medrl.rollout.types import Rollout, Sampling
-from medrl.scoring.rewards import LoadedReward, common_reasons, missing_share, score_rollouts
+from medrl.scoring.rewards import common_reasons, missing_share, score_rollouts
 
 SHOWN_QUESTIONS, SHOWN_PROMPTS = 48, 8  # held-out questions and training prompts whose pictures are kept for the report
 
@@ -43,13 +43,8 @@ SHOWN_QUESTIONS, SHOWN_PROMPTS = 48, 8  # held-out questions and training prompt
 class Local:
     """What a local run holds while it runs."""
 
-    recipe: Recipe
+    plan: Plan
     run: Run
-    builder: PromptBuilder
-    rewards: list[LoadedReward]
-    train: DataSet
-    val: DataSet
-    demonstrations: DataSet | None
     observe: Callable[[dict[str, Any]], None]  # sees every journal entry: progress display
     loggers: ExternalLoggers
     model: Loaded
@@ -58,24 +53,19 @@ class Local:
     constant: dict[str, Any] = field(default_factory=dict)
     stop_asked: str | None = None
 
+    @property
+    def recipe(self) -> Recipe:
+        return self.plan.recipe
+
     def log(self, entry: dict[str, Any]) -> None:
         self.run.log(entry)
         self.loggers.log(entry)
         self.observe(entry)
 
 
-def train(
-    recipe: Recipe,
-    run: Run,
-    *,
-    builder: PromptBuilder,
-    rewards: list[LoadedReward],
-    data: DataSet,
-    val: DataSet,
-    demonstrations: DataSet | None,
-    observe: Callable[[dict[str, Any]], None] = lambda entry: None,
-) -> dict[str, Any]:
-    """Run or resume the recipe in `run`; returns summary.json. Always leaves a summary, also when it raises."""
+def train(plan: Plan, run: Run, observe: Callable[[dict[str, Any]], None] = lambda entry: None) -> dict[str, Any]:
+    """Run or resume the plan's recipe in `run`; returns summary.json. Always leaves a summary, also when it raises."""
+    recipe = plan.recipe
     started, status, reason = time.perf_counter(), "failed", None
     done = 0
     try:
@@ -85,7 +75,7 @@ def train(
         model = load_model(recipe.model, recipe.engine, recipe.seed, run.folder / "base_model")
         sampling = Sampling(recipe.sampling.temperature, recipe.sampling.max_new_tokens, recipe.seed)
         loggers = ExternalLoggers(recipe, run.folder)
-        state = Local(recipe, run, builder, rewards, data, val, demonstrations, observe, loggers, model, sampling)
+        state = Local(plan, run, observe, loggers, model, sampling)
         with _stop_on_signal(state):
             for steps_done in _steps(state):
                 done = steps_done
@@ -128,10 +118,10 @@ def _steps(state: Local) -> Iterator[int]:
         prompts, lost = _prompts(state, step)
         clock.lap("build")
         rollouts = run_group_episodes(
-            engine, state.builder, prompts, recipe.algorithm.group_size, state.sampling, "grpo", step
+            engine, state.plan.builder, prompts, recipe.algorithm.group_size, state.sampling, "grpo", step
         )
         clock.lap("generate")
-        score_rollouts(rollouts, state.rewards)
+        score_rollouts(rollouts, state.plan.rewards)
         metrics = {"data/lost_samples": lost, **_give_advantages(recipe, rollouts, step)}
         clock.lap("score")
         rate = learning_rate(recipe.optimizer, step, recipe.training.steps)
@@ -144,7 +134,7 @@ def _steps(state: Local) -> Iterator[int]:
         last = done == recipe.training.steps
         if done % recipe.val.every == 0 or last:
             metrics |= _validate(state, engine, done)
-            state.run.keep_images(prompts[:SHOWN_PROMPTS], state.builder.root)
+            state.run.keep_images(prompts[:SHOWN_PROMPTS], state.plan.builder.root)
         clock.lap("validate")
         state.run.write_rollouts(done, rollouts)
         state.log({"stage": "grpo", "step": done, **metrics, **clock.laps()})
@@ -160,13 +150,13 @@ def _start(
     """Resume from the newest checkpoint, or make the cold start and the first validation; (steps done, optimizer, reference)."""
     recipe, run, policy = state.recipe, state.run, state.model.policy
     found = run.rewind()
-    state.val_prompts = [state.builder.build(sample) for sample in state.val.samples]
-    state.constant = best_constant(state.val_prompts, state.builder, state.rewards)
+    state.val_prompts = [state.plan.builder.build(sample) for sample in state.plan.val.samples]
+    state.constant = best_constant(state.val_prompts, state.plan.builder, state.plan.rewards)
     if found:
         load_weights(policy.model, found / "model")
-    elif recipe.sft.steps and state.demonstrations:
-        samples = state.demonstrations.samples
-        cold_start(policy, state.builder, samples, recipe.sft, recipe.seed, state.log, settings.share_prompts)
+    elif recipe.sft.steps and state.plan.demonstrations:
+        samples = state.plan.demonstrations.samples
+        cold_start(policy, state.plan.builder, samples, recipe.sft, recipe.seed, state.log, settings.share_prompts)
     reference = None
     if recipe.algorithm.kl_coef > 0:
         reference = stored_reference(policy, state.model.processor, run.folder / "reference")
@@ -174,7 +164,7 @@ def _start(
     if found:
         return load_optimizer(optimizer, found), optimizer, reference
     state.log({"stage": "grpo", "step": 0, **_validate(state, engine, 0)})
-    run.keep_images(state.val_prompts[:SHOWN_QUESTIONS], state.builder.root)
+    run.keep_images(state.val_prompts[:SHOWN_QUESTIONS], state.plan.builder.root)
     _save(state, optimizer, 0)
     return 0, optimizer, reference
 
@@ -208,12 +198,12 @@ def _give_advantages(recipe: Recipe, rollouts: list[Rollout], step: int) -> dict
 
 def _prompts(state: Local, step: int) -> tuple[list[Prompt], int]:
     """(prompts of a step, samples lost): one that cannot be built any more, its file gone in mid-run, is left out and counted."""
-    samples = state.train.samples
+    samples = state.plan.train.samples
     size = state.recipe.training.prompts_per_step
     prompts, faults = [], []
     for index in batch_indices(len(samples), step, size, state.recipe.seed, state.recipe.data.shuffle):
         try:
-            prompts.append(state.builder.build(samples[index]))
+            prompts.append(state.plan.builder.build(samples[index]))
         except MedrlError as error:
             faults.append(str(error))
     if not prompts:
@@ -224,7 +214,7 @@ def _prompts(state: Local, step: int) -> tuple[list[Prompt], int]:
 def _validate(state: Local, engine: LocalEngine, step: int) -> dict[str, float]:
     """Validate and keep the result in eval/; returns it as `val/…` metrics."""
     summary, rollouts = validate(
-        engine, state.builder, state.rewards, state.val_prompts, state.recipe.val.attempts, state.sampling
+        engine, state.plan.builder, state.plan.rewards, state.val_prompts, state.recipe.val.attempts, state.sampling
     )
     constant = {"constant_answer": "reward", "constant_answer_low": "low", "constant_answer_high": "high"}
     summary["metrics"] |= {name: state.constant[key] for name, key in constant.items()}

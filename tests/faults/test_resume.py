@@ -25,15 +25,7 @@ def run_here(runs_dir: Path, name: str = "test", **changes) -> Path:
     settings = recipe(runs_dir, name, rewards=rewards, **changes)
     plan = preflight.check(settings)
     run = Run.open(settings)
-    train(
-        settings,
-        run,
-        builder=plan.builder,
-        rewards=plan.rewards,
-        data=plan.train,
-        val=plan.val,
-        demonstrations=plan.demonstrations,
-    )
+    train(plan, run)
     return run.folder
 
 

@@ -1,0 +1,24 @@
+"""A recipe that has been checked, with everything that was loaded to check it: what an engine starts from."""
+
+from dataclasses import dataclass
+
+from medrl.data.source import DataSet
+from medrl.dialogue.prompts import PromptStyle
+from medrl.dialogue.tokens import PromptBuilder
+from medrl.recipe import Recipe
+from medrl.scoring.rewards import LoadedReward
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Made by `preflight.check`."""
+
+    recipe: Recipe
+    train: DataSet
+    val: DataSet
+    demonstrations: DataSet | None
+    rewards: list[LoadedReward]
+    style: PromptStyle
+    builder: PromptBuilder
+    longest_prompt: int
+    warnings: list[str]

@@ -71,3 +71,8 @@ def rollout(prompt: Prompt, token_ids: list[int], advantage: float | None = 1.0,
     )  # fmt: skip
     made.advantage = advantage
     return made
+
+
+def tagged(answer: str) -> str:
+    """A well-formed reply that gives this answer."""
+    return f"<think>I look.</think><answer>{answer}</answer>"

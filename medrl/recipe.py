@@ -218,7 +218,8 @@ def recipe_from(given: dict[Any, Any], place: str, default_name: str) -> Recipe:
     if OmegaConf.is_missing(config, "name"):
         config.name = default_name
     for key in _missing(config, ""):
-        problems.append(f"{key}: no value, and there is no default")
+        if not any(problem.startswith(f"{key}=") for problem in problems):  # a value that did not fit is told already
+            problems.append(f"{key}: no value; write it in the recipe or give {key}=… on the command line")
     if not problems:
         for key, choices in CHOICES.items():
             if (value := OmegaConf.select(config, key)) not in choices:

@@ -16,7 +16,7 @@ from medrl.dialogue.prompts import PromptStyle
 from medrl.errors import MedrlError
 from medrl.vision.frames import convert_box
 from medrl.vision.open import image_size, open_image
-from medrl.vision.resize import ImageFamily, resized_size
+from medrl.vision.resize import ImageFamily, image_tokens, resized_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,18 +71,18 @@ class PromptBuilder:
     def count(self, sample: Sample) -> int:
         """Prompt tokens, image tokens included, from picture headers alone: nothing is decoded."""
         sizes = [image_size(image, self.root) for image in sample.images]
-        return len(self._encode(sample, [self._model_size(size) for size in sizes])[1])
+        return len(self._encode(sample, sizes)[1])
 
     def build(self, sample: Sample) -> Prompt:
         """The prompt, pictures opened and processed. Raises MedrlError naming the sample when it cannot be used."""
         pictures = [open_image(image, self.root) for image in sample.images]
         sizes = [picture.size for picture in pictures]
         model_sizes = [self._model_size(size) for size in sizes]
-        text, token_ids = self._encode(sample, model_sizes)
+        text, token_ids = self._encode(sample, sizes)
         if len(token_ids) > self.max_prompt_tokens:
             raise MedrlError(
                 f"{sample.id}: the prompt has {len(token_ids)} tokens but sampling.max_prompt_tokens={self.max_prompt_tokens}. "
-                f"Its {len(sizes)} pictures take {sum(self._tokens(size) for size in model_sizes)} of them. "
+                f"Its {len(sizes)} pictures take {sum(self._tokens(size) for size in sizes)} of them. "
                 "Lower model.max_pixels or raise sampling.max_prompt_tokens; prompts with pictures are never cut."
             )
         pixel_values = grid = None
@@ -93,7 +93,7 @@ class PromptBuilder:
                 return_tensors="pt",
             )
             pixel_values, grid = patches["pixel_values"], patches["image_grid_thw"]
-            self._check_features(sample, grid, model_sizes)
+            self._check_features(sample, grid, sizes)
         truth, answer_size = self._truth(sample, sizes, model_sizes)
         return Prompt(
             sample=sample,
@@ -119,11 +119,10 @@ class PromptBuilder:
     def _model_size(self, size_px: tuple[int, int]) -> tuple[int, int]:
         return resized_size(*size_px, self.family, min_pixels=self.min_pixels, max_pixels=self.max_pixels)
 
-    def _tokens(self, model_size_px: tuple[int, int]) -> int:
-        width, height = model_size_px
-        return (width // self.family.factor) * (height // self.family.factor)
+    def _tokens(self, size_px: tuple[int, int]) -> int:
+        return image_tokens(*size_px, self.family, min_pixels=self.min_pixels, max_pixels=self.max_pixels)
 
-    def _encode(self, sample: Sample, model_sizes: list[tuple[int, int]]) -> tuple[str, list[int]]:
+    def _encode(self, sample: Sample, sizes: list[tuple[int, int]]) -> tuple[str, list[int]]:
         turns = self.style.messages(sample)
         for turn in turns:
             if smuggled := [token for token in self.control_tokens if token in turn["content"]]:
@@ -134,20 +133,20 @@ class PromptBuilder:
         structured = [{"role": turn["role"], "content": _parts(turn["content"])} for turn in turns]
         text = self.processor.apply_chat_template(structured, tokenize=False, add_generation_prompt=True)
         pieces = text.split(self.image_token)
-        if len(pieces) != len(model_sizes) + 1:
+        if len(pieces) != len(sizes) + 1:
             raise MedrlError(
-                f"{sample.id}: the chat template made {len(pieces) - 1} image tokens for {len(model_sizes)} images. "
+                f"{sample.id}: the chat template made {len(pieces) - 1} image tokens for {len(sizes)} images. "
                 "Use a model whose chat template supports images."
             )
         expanded = pieces[0]
-        for size, piece in zip(model_sizes, pieces[1:]):
+        for size, piece in zip(sizes, pieces[1:]):
             expanded += self.image_token * self._tokens(size) + piece
         return text, self.tokenizer(expanded, add_special_tokens=False)["input_ids"]
 
-    def _check_features(self, sample: Sample, grid: torch.Tensor, model_sizes: list[tuple[int, int]]) -> None:
+    def _check_features(self, sample: Sample, grid: torch.Tensor, sizes: list[tuple[int, int]]) -> None:
         # verl#3469, TRL#3847: a mismatch found here costs one sentence, found in the forward pass it costs the run
         features = [int(thw.prod()) // self.family.merge_size**2 for thw in grid]
-        expected = [self._tokens(size) for size in model_sizes]
+        expected = [self._tokens(size) for size in sizes]
         if features != expected:
             raise MedrlError(
                 f"{sample.id}: the image processor makes {features} features but the resize rule gives {expected} tokens. "

@@ -29,23 +29,21 @@ def cold_start(
     share_prompts: bool = True,
 ) -> None:
     """Train on the samples' demonstrations for `settings.steps` batches; `log` gets one entry a step."""
-    optimizer = make_optimizer(policy, settings)
-    schedule = Optimizer(lr=settings.lr, warmup_steps=settings.warmup_steps, schedule="cosine")
-    built: dict[int, tuple[Prompt, list[int]]] = {}
+    schedule = Optimizer(
+        lr=settings.lr, weight_decay=settings.weight_decay, warmup_steps=settings.warmup_steps, schedule="cosine"
+    )
+    optimizer = make_optimizer(policy, schedule)
     policy.model.train()
     for step in range(settings.steps):
         started = time.perf_counter()
         torch.manual_seed(derive_seed(seed, "sft", step))  # dropout
         chosen = batch_indices(len(samples), step, settings.batch_size, derive_seed(seed, "sft"))
-        for index in chosen:
-            if index not in built:
-                prompt = builder.build(samples[index])
-                built[index] = prompt, builder.encode_reply(demonstration_of(builder, prompt))
+        prompts = [builder.build(samples[index]) for index in chosen]
         rate = learning_rate(schedule, step, settings.steps)
         set_learning_rate(optimizer, rate)
         logprobs, mask, _ = policy.token_logprobs(
-            [built[index][0] for index in chosen],
-            [built[index][1] for index in chosen],
+            prompts,
+            [builder.encode_reply(demonstration_of(builder, prompt)) for prompt in prompts],
             temperature=1.0,
             share_prompts=share_prompts,
         )

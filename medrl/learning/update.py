@@ -8,7 +8,6 @@ compared (`policy/engine_gap`), never trained on, since a small difference in ke
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,15 +67,14 @@ class Reference:
                 parameters[name].data = value
 
 
-def make_optimizer(policy: Policy, settings: Optimizer | Any) -> torch.optim.AdamW:
+def make_optimizer(policy: Policy, settings: Optimizer) -> torch.optim.AdamW:
     """AdamW over the trainable weights; norms and biases are not decayed."""
     trainable = [value for value in policy.model.parameters() if value.requires_grad]
     groups = [
         {"params": [value for value in trainable if value.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [value for value in trainable if value.ndim <= 1], "weight_decay": 0.0},
     ]
-    betas = (getattr(settings, "beta1", 0.9), getattr(settings, "beta2", 0.999))
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=betas)
+    return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2))
 
 
 def learning_rate(settings: Optimizer, step: int, steps: int) -> float:

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from medrl.dialogue.tokens import Prompt
 
-EndReason = Literal["eos", "length", "forbidden_token"]
+EndReason = Literal["eos", "length"]
 
 
 @dataclass(frozen=True)

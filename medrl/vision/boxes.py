@@ -84,25 +84,6 @@ def pixel_box(box_px: Sequence[float], width: int, height: int) -> tuple[int, in
     return (first_column, first_row, last_column, last_row)
 
 
-def box_center(box: Sequence[float]) -> Point:
-    """The middle of the box.
-
-    >>> box_center((0, 0, 10, 4))
-    (5.0, 2.0)
-    """
-    left, top, right, bottom = box
-    return ((left + right) / 2, (top + bottom) / 2)
-
-
-def point_in_box(point: Sequence[float], box: Sequence[float]) -> bool:
-    """True when the point lies in the box, edges included; False for anything `is_box` refuses."""
-    if not is_box(box):
-        return False
-    x, y = point
-    left, top, right, bottom = box
-    return left <= x <= right and top <= y <= bottom
-
-
 def box_from_xywh(left: float, top: float, width: float, height: float) -> Box:
     """The box of a corner and a size, as COCO and ChestX-ray14 publish them.
 

@@ -8,13 +8,11 @@ from hypothesis import strategies as st
 
 from medrl.vision.boxes import (
     box_area,
-    box_center,
     box_from_xywh,
     clip_box,
     iou,
     is_box,
     pixel_box,
-    point_in_box,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -63,7 +61,6 @@ def test_no_box_scores_zero_and_never_raises(no_box):
     assert box_area(no_box) == 0.0
     assert iou(no_box, WHOLE) == iou(WHOLE, no_box) == iou(no_box, no_box) == 0.0
     assert pixel_box(no_box, 10, 10) is None
-    assert not point_in_box((1, 1), no_box)
 
 
 def test_a_huge_box_cannot_overflow_into_a_reward():
@@ -112,8 +109,5 @@ def test_pixel_box_table(box, expected):
     assert pixel_box(box, 10, 10) == expected
 
 
-def test_small_helpers():
-    assert box_center((0, 0, 10, 4)) == (5.0, 2.0)
+def test_box_from_left_top_width_height():
     assert box_from_xywh(10, 20, 30, 40) == (10.0, 20.0, 40.0, 60.0)
-    assert point_in_box((10, 10), WHOLE) and not point_in_box((10.1, 5), WHOLE)
-    assert not point_in_box((NAN, 5), WHOLE)

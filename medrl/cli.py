@@ -6,6 +6,7 @@ A user's mistake is one paragraph on stderr and exit code 2; `--json` prints the
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,12 +41,13 @@ def train(
     ] = False,
 ) -> None:
     """Train a recipe; the same command resumes an interrupted run."""
+    settings, beside = _recipe(recipe, overrides)
+    if settings.engine.name == "verl" and (code := _supervised(settings)) is not None:
+        raise typer.Exit(code)
     from medrl import preflight  # heavy imports wait until a command needs them
-    from medrl.learning.train import train as train_here
     from medrl.record.progress import TrainingProgress
     from medrl.record.run import Run
 
-    settings, beside = _recipe(recipe, overrides)
     done = _read_json(settings.run_dir / "summary.json")
     if done and done["status"] == "completed" and not fresh:
         folder = Run.open(settings).folder
@@ -59,7 +61,11 @@ def train(
         changed = run.write_card(_card(plan, [str(recipe), *(overrides or [])]))
         for warning in plan.warnings + [f"resuming, but changed since the run began: {key}" for key in changed]:
             progress.note(warning)
-        summary = train_here(plan, run, progress.entry)
+        if settings.engine.name == "verl":
+            from medrl.cluster.driver import train as train_plan
+        else:
+            from medrl.learning.train import train as train_plan
+        summary = train_plan(plan, run, progress.entry)
     _report(summary, run.folder, as_json)
 
 
@@ -168,6 +174,17 @@ def _recipe(path: Path, overrides: list[str] | None) -> tuple[Any, Path]:
     if not path.is_file() and (SHIPPED / path).is_file():
         path = SHIPPED / path
     return load_recipe(path, overrides or []), path.resolve().parent
+
+
+def _supervised(settings: Any) -> int | None:
+    """Run this very command again as the driver, below a supervisor that clears up after it; None in the driver itself."""
+    from medrl.cluster.supervise import SUPERVISOR_PID, end_with_parent, supervise
+
+    if SUPERVISOR_PID in os.environ:
+        end_with_parent()
+        return None
+    temp = Path(tempfile.mkdtemp(prefix="medrl-", dir="/tmp"))  # short: Ray's sockets lie below it, in 107 characters
+    return supervise([sys.executable, "-m", "medrl", *sys.argv[1:]], settings.run_dir, temp)
 
 
 def _load_both(path: Path, overrides: list[str] | None) -> tuple[Any, Any]:

@@ -72,7 +72,7 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         for name, items in (("train", train), ("val", val))
         if items.refused
     ]
-    return Plan(recipe, train, val, demonstrations, rewards, style, builder, longest, warnings)
+    return Plan(recipe, beside or Path.cwd(), train, val, demonstrations, rewards, style, builder, longest, warnings)
 
 
 def load_split(recipe: Recipe, name: str, beside: Path | None = None) -> DataSet:

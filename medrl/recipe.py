@@ -124,10 +124,18 @@ class Checkpoint:
 
 @dataclass
 class Engine:
-    name: str = "local"
+    name: str = "local"  # local: this process; verl: Ray places the workers, vLLM generates, FSDP updates
     device: str = "auto"  # auto, cpu, cuda
     threads: int | None = None  # CPU threads of torch; default: torch's own choice
     rows_at_once: int = 512  # rollouts decoded together
+    # the rest is for engine verl
+    nodes: int = 1
+    gpus_per_node: int = 1  # on a CPU: worker processes per node
+    tensor_parallel: int = 1  # GPUs that share one vLLM
+    sequence_parallel: int = 1  # GPUs that share one long sequence in the update (Ulysses)
+    vllm_memory: float = 0.5  # share of each GPU's memory for vLLM; the update has the rest
+    offload: bool = False  # keep weights and optimizer in host memory between uses
+    start_timeout_s: int = 900  # until the workers are placed and the servers answer
 
 
 @dataclass
@@ -156,6 +164,7 @@ class Recipe:
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     engine: Engine = field(default_factory=Engine)
     loggers: Loggers = field(default_factory=Loggers)
+    verl: dict[str, Any] = field(default_factory=dict)  # raw keys for verl itself, set last
 
     @property
     def run_dir(self) -> Path:
@@ -175,7 +184,9 @@ FAMILIAR = {
     "total_epochs": "training.steps", "learning_rate": "optimizer.lr", "save_freq": "checkpoint.every",
     "save_steps": "checkpoint.every", "test_freq": "val.every", "eval_steps": "val.every", "experiment_name": "name",
     "project_name": "loggers.project", "train_files": "data.train", "val_files": "data.val", "model_name_or_path": "model.path",
-    "reward_funcs": "rewards", "custom_reward_function": "rewards", "trainer.logger": "loggers",
+    "n_gpus_per_node": "engine.gpus_per_node", "nnodes": "engine.nodes", "gpu_memory_utilization": "engine.vllm_memory",
+    "tensor_model_parallel_size": "engine.tensor_parallel", "ulysses_sequence_parallel_size": "engine.sequence_parallel",
+    "param_offload": "engine.offload", "reward_funcs": "rewards", "custom_reward_function": "rewards", "trainer.logger": "loggers",
 }  # fmt: skip
 CHOICES = {
     "model.dtype": ("auto", "float32", "bfloat16"),
@@ -184,7 +195,7 @@ CHOICES = {
         None, "token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm",
     ),
     "optimizer.schedule": ("constant", "cosine", "linear"),
-    "engine.name": ("local",),
+    "engine.name": ("local", "verl"),
     "engine.device": ("auto", "cpu", "cuda"),
     "loggers.wandb": ("off", "offline", "online"),
 }  # fmt: skip

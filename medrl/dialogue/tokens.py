@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import Image
 
 from medrl.data.sample import IMAGE_PLACEHOLDER, Sample
 from medrl.dialogue.prompts import PromptStyle
@@ -73,9 +74,13 @@ class PromptBuilder:
         sizes = [image_size(image, self.root) for image in sample.images]
         return len(self._encode(sample, sizes)[1])
 
+    def pictures(self, sample: Sample) -> list[Image]:
+        """The sample's pictures, opened, in their original size."""
+        return [open_image(image, self.root) for image in sample.images]
+
     def build(self, sample: Sample) -> Prompt:
         """The prompt, pictures opened and processed. Raises MedrlError naming the sample when it cannot be used."""
-        pictures = [open_image(image, self.root) for image in sample.images]
+        pictures = self.pictures(sample)
         sizes = [picture.size for picture in pictures]
         model_sizes = [self._model_size(size) for size in sizes]
         text, token_ids = self._encode(sample, sizes)

@@ -19,15 +19,20 @@ def validate(
     attempts: int,
     sampling: Sampling,
 ) -> tuple[dict[str, Any], list[Rollout]]:
-    """(summary V of summary.json, the sampled rollouts). Each question has its own random stream, the same at every step.
-
-    The denominator is always every question: a reply without a score counts 0 here and is reported as `missing`.
-    """
+    """(summary V of summary.json, the sampled rollouts). Each question has its own random stream, the same at every step."""
     sampled = run_group_episodes(engine, builder, prompts, attempts, sampling, "val")
     greedy = run_group_episodes(
         engine, builder, prompts, 1, Sampling(0.0, sampling.max_new_tokens, sampling.seed), "val"
     )
     score_rollouts([*sampled, *greedy], rewards)
+    return summarise(sampled, greedy, attempts), sampled
+
+
+def summarise(sampled: Sequence[Rollout], greedy: Sequence[Rollout], attempts: int) -> dict[str, Any]:
+    """V of summary.json from scored rollouts: `attempts` sampled replies of each question in turn, and its greedy one.
+
+    The denominator is always every question: a reply without a score counts 0 here and is reported as `missing`.
+    """
     per_question = [
         sum(rollout.reward or 0.0 for rollout in sampled[start : start + attempts]) / attempts
         for start in range(0, len(sampled), attempts)
@@ -38,7 +43,7 @@ def validate(
     metrics["missing"] = sum(rollout.reward is None for rollout in sampled) / len(sampled)
     metrics["truncated"] = sum(rollout.end_reason == "length" for rollout in sampled) / len(sampled)
     metrics["length"] = sum(len(rollout.token_ids) for rollout in sampled) / len(sampled)
-    summary = {
+    return {
         "reward": sum(per_question) / len(per_question),
         "low": low,
         "high": high,
@@ -46,7 +51,6 @@ def validate(
         "parse_rate": _parse_rate(sampled),
         "metrics": metrics,
     }
-    return summary, sampled
 
 
 def best_constant(

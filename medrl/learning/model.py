@@ -4,6 +4,7 @@ What is written is a Hugging Face folder: `from_pretrained` loads it (with LoRA,
 holds the processor, the chat template and the generation config.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,16 +81,11 @@ def load_model(model: Model, engine: Engine, seed: int, base_folder: Path) -> Lo
     if model.lora_rank:
         network = _with_lora(network, model, seed)
     tokenizer = processor.tokenizer
-    stop_ids = _stop_ids(network, tokenizer)
-    forbidden = [
-        index
-        for index, token in tokenizer.added_tokens_decoder.items()
-        if index not in stop_ids and (token.special or any(word in token.content for word in VISION_WORDS))
-    ]
+    stops = stop_ids(network.generation_config, tokenizer)
     policy = Policy(
         network,
-        forbidden_ids=forbidden,
-        stop_ids=stop_ids,
+        forbidden_ids=forbidden_ids(tokenizer, stops, network.config.get_text_config().vocab_size),
+        stop_ids=stops,
         pad_id=tokenizer.pad_token_id,
         compute_dtype=compute_dtype,
     )
@@ -100,6 +96,29 @@ def save_model(policy: Policy, processor: Any, folder: Path) -> None:
     """Write weights (the adapter alone under LoRA), config, processor and chat template into `folder`."""
     policy.model.save_pretrained(folder)
     processor.save_pretrained(folder)
+
+
+def merged(network: Any) -> Any:
+    """The network without its adapter: LoRA added into the weights, or what was given."""
+    return network.merge_and_unload() if hasattr(network, "merge_and_unload") else network
+
+
+def stop_ids(generation_config: Any, tokenizer: Any) -> list[int]:
+    """Tokens that end a reply: those of the generation config and the tokenizer's own."""
+    configured = generation_config.eos_token_id if generation_config is not None else None
+    listed = configured if isinstance(configured, list) else [configured]
+    return sorted({index for index in [*listed, tokenizer.eos_token_id] if index is not None})
+
+
+def forbidden_ids(tokenizer: Any, stops: Collection[int], vocabulary: int) -> list[int]:
+    """What a reply may not hold: control and vision tokens (TRL#3847: an image token in a reply breaks the next forward
+    pass), and the rows of the embedding table that no token uses."""
+    control = [
+        index
+        for index, token in tokenizer.added_tokens_decoder.items()
+        if index not in stops and (token.special or any(word in token.content for word in VISION_WORDS))
+    ]
+    return [*control, *range(len(tokenizer), vocabulary)]
 
 
 def pick_device(wanted: str) -> str:
@@ -154,9 +173,3 @@ def _with_lora(network: Any, model: Model, seed: int) -> Any:
                 r=model.lora_rank, lora_alpha=model.lora_alpha, lora_dropout=model.lora_dropout, target_modules=wanted
             ),
         )
-
-
-def _stop_ids(network: Any, tokenizer: Any) -> list[int]:
-    configured = network.generation_config.eos_token_id
-    listed = configured if isinstance(configured, list) else [configured]
-    return sorted({index for index in [*listed, tokenizer.eos_token_id] if index is not None})

@@ -1,6 +1,7 @@
 """A recipe that has been checked, with everything that was loaded to check it: what an engine starts from."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from medrl.data.source import DataSet
 from medrl.dialogue.prompts import PromptStyle
@@ -14,6 +15,7 @@ class Plan:
     """Made by `preflight.check`."""
 
     recipe: Recipe
+    beside: Path  # the recipe's directory: plug-ins are looked for here too
     train: DataSet
     val: DataSet
     demonstrations: DataSet | None

@@ -6,7 +6,7 @@ compared (`policy/engine_gap`), never trained on, since a small difference in ke
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -68,8 +68,13 @@ class Reference:
 
 
 def make_optimizer(policy: Policy, settings: Optimizer) -> torch.optim.AdamW:
-    """AdamW over the trainable weights; norms and biases are not decayed."""
-    trainable = [value for value in policy.model.parameters() if value.requires_grad]
+    """AdamW over the policy's trainable weights."""
+    return adamw(policy.model.parameters(), settings)
+
+
+def adamw(parameters: Iterable[Tensor], settings: Optimizer) -> torch.optim.AdamW:
+    """AdamW over those that are trainable; norms and biases are not decayed. Shared by both engines."""
+    trainable = [value for value in parameters if value.requires_grad]
     groups = [
         {"params": [value for value in trainable if value.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [value for value in trainable if value.ndim <= 1], "weight_decay": 0.0},

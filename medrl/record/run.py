@@ -19,7 +19,6 @@ from omegaconf import OmegaConf
 
 import medrl
 from medrl.data.sample import Sample
-from medrl.dialogue.tokens import Prompt
 from medrl.errors import MedrlError
 from medrl.recipe import Recipe, changed_keys, recipe_from, to_yaml
 from medrl.record.checkpoint import latest_checkpoint
@@ -124,12 +123,12 @@ class Run:
         files = sorted((self.folder / "eval").glob("step_*.json"))
         return self.read_eval(int(files[-1].stem.removeprefix("step_"))) if files else None
 
-    def keep_images(self, prompts: list[Prompt], root: Path | None) -> None:
-        """Copy these prompts' pictures into images/, for the report; each distinct picture once."""
+    def keep_images(self, samples: list[Sample], root: Path | None) -> None:
+        """Copy these samples' pictures into images/, for the report; each distinct picture once."""
         folder = self.folder / "images"
         folder.mkdir(exist_ok=True)
-        for prompt in prompts:
-            for source, name in zip(prompt.sample.images, image_names(prompt.sample)):
+        for sample in samples:
+            for source, name in zip(sample.images, image_names(sample)):
                 if not (self.folder / name).exists():
                     try:
                         picture = open_image(source, root)  # decoded, so no patient's name in a header comes along

@@ -72,23 +72,23 @@ def probe(rewards: Sequence[LoadedReward], prompt: Prompt) -> None:
 
 
 def score_rollouts(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
+    """`score_rollouts_async` for callers outside an event loop."""
+    asyncio.run(score_rollouts_async(rollouts, rewards))
+
+
+async def score_rollouts_async(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
     """Fill `scores` (`name/entry`), `missing` (name to reason) and `reward` (weighted sum, None if a part is missing).
 
     A reward that does not apply to a question adds nothing.
     """
     plans = [[reward for reward in rewards if reward.applies(rollout.prompt.sample)] for rollout in rollouts]
-
-    async def everything() -> list[list[Any]]:
-        return await asyncio.gather(
-            *(
-                asyncio.gather(
-                    *(_call(reward, rollout.prompt, rollout.text) for reward in plan), return_exceptions=True
-                )
-                for rollout, plan in zip(rollouts, plans)
-            )
+    found = await asyncio.gather(
+        *(
+            asyncio.gather(*(_call(reward, rollout.prompt, rollout.text) for reward in plan), return_exceptions=True)
+            for rollout, plan in zip(rollouts, plans)
         )
-
-    for rollout, plan, results in zip(rollouts, plans, asyncio.run(everything())):
+    )
+    for rollout, plan, results in zip(rollouts, plans, found):
         total = 0.0
         for reward, result in zip(plan, results):
             try:

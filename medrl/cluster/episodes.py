@@ -1,0 +1,232 @@
+"""Rollouts under verl: its agent-loop worker runs medrl's own episodes, with a vLLM server as their engine.
+
+Prompts, sampling seeds, episodes and scores are those of engine `local`; what changes is who answers `generate`. A scored
+Rollout travels back to the trainer beside the tensors verl trains on, so nothing has to be made again from text.
+"""
+
+import asyncio
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+import transfer_queue as tq
+from omegaconf import OmegaConf
+from PIL.Image import Image
+from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+
+from medrl.data.sample import Sample
+from medrl.dialogue.prompts import load_style
+from medrl.dialogue.tokens import Prompt, PromptBuilder
+from medrl.learning.model import forbidden_ids, stop_ids
+from medrl.recipe import Recipe, recipe_from
+from medrl.rollout.episode import run_episode
+from medrl.rollout.seeds import derive_seed
+from medrl.rollout.types import Generation, Rollout, Sampling
+from medrl.scoring.rewards import LoadedReward, load_rewards, score_rollouts_async
+from medrl.vision.resize import family_of
+
+HELD_PROMPTS = 512  # built prompts a worker keeps: all attempts of a group share one
+_Worker: Any = AgentLoopWorkerTQ.__ray_metadata__.modified_class  # the class under verl's @ray.remote
+
+
+@dataclass(frozen=True)
+class Built:
+    """A prompt and the pictures the server makes its own features from."""
+
+    prompt: Prompt
+    pictures: list[Image]
+
+
+class ServerEngine:
+    """rollout's Engine over verl's client of the vLLM servers, for one prompt."""
+
+    def __init__(self, client: Any, built: Built, stops: Sequence[int], bias: dict[int, float], request: str) -> None:
+        self.client, self.built, self.stops, self.bias, self.request = client, built, frozenset(stops), bias, request
+
+    async def generate(self, prompt: Prompt, token_ids: Sequence[int], sampling: Sampling) -> Generation:
+        parameters = {
+            "temperature": sampling.temperature,
+            "top_p": 1.0,
+            "top_k": -1,
+            "logprobs": True,
+            "max_tokens": sampling.max_new_tokens,
+            "seed": sampling.seed,
+            "stop_token_ids": sorted(self.stops),
+            "logit_bias": self.bias,
+            "detokenize": False,  # tokens are all anyone reads
+        }
+        output = await self.client.generate(
+            request_id=self.request,  # the turns of one episode go to one server and find their prefix cached
+            prompt_ids=[*prompt.token_ids, *token_ids],
+            sampling_params=parameters,
+            image_data=self.built.pictures or None,
+        )
+        ids = list(output.token_ids)
+        if not ids or output.stop_reason == "aborted":
+            raise RuntimeError("the vLLM server gave up the request")
+        return Generation(ids, list(output.log_probs), "eos" if ids[-1] in self.stops else "length")
+
+
+class EpisodeWorker(_Worker):  # type: ignore[misc]
+    """verl's agent-loop worker with the episode replaced by ours."""
+
+    def __init__(self, config: Any, *arguments: Any, **named: Any) -> None:
+        super().__init__(config, *arguments, **named)
+        self._built: dict[str, asyncio.Task[Built]] = {}
+        self._faults: list[str] = []
+
+    @cached_property
+    def _recipe(self) -> Recipe:
+        return recipe_from(OmegaConf.to_container(self.config.medrl.recipe), "the trainer's recipe", "cluster")
+
+    @cached_property
+    def _beside(self) -> Path:
+        return Path(self.config.medrl.beside)
+
+    @cached_property
+    def _builder(self) -> PromptBuilder:
+        return PromptBuilder(
+            self.processor,
+            family_of(self.hf_model_type or ""),
+            load_style(self._recipe.prompt.style, self._beside),
+            min_pixels=self._recipe.model.min_pixels,
+            max_pixels=self._recipe.model.max_pixels,
+            max_prompt_tokens=self._recipe.sampling.max_prompt_tokens,
+            root=Path(self.config.medrl.root),
+        )
+
+    @cached_property
+    def _rewards(self) -> list[LoadedReward]:
+        return load_rewards(self._recipe.rewards, self._beside)
+
+    @cached_property
+    def _stops(self) -> list[int]:
+        return stop_ids(self.model_config.generation_config, self.tokenizer)
+
+    @cached_property
+    def _bias(self) -> dict[int, float]:
+        # the unused rows above the tokenizer are masked by verl's server itself
+        return dict.fromkeys(forbidden_ids(self.tokenizer, self._stops, len(self.tokenizer)), -100.0)
+
+    async def faults(self) -> list[str]:
+        """What went wrong in episodes since the last call."""
+        found, self._faults = self._faults, []
+        return found
+
+    async def _run_agent_loop(
+        self, sampling_params: dict[str, Any], trajectory: dict[str, Any], *, agent_name: str, trace: bool = True, **row: Any
+    ) -> None:
+        sample, attempt = row.pop("sample"), row["session_id"]
+        try:
+            rollout, built = await self._rollout(sample, row["uid"], attempt, trajectory)
+        except Exception as error:  # the boundary: verl only counts failed episodes, the trainer wants to know why
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            self._faults.append(f"{sample.id}: {type(error).__name__}: {error} ({Path(place.filename).name} line {place.lineno})")
+            raise
+        fields: dict[str, Any] = {"extra_fields": {"rollout": Parcel(_light(rollout))}}
+        tag = {"status": "success", "global_steps": row["global_steps"]}
+        if not trajectory["validate"]:  # nothing is trained on a validation rollout, so it needs no tensors
+            fields |= {"uid": row["uid"], **self._tensors(rollout, built.prompt)}
+            lengths = {"prompt_len": len(built.prompt.token_ids), "response_len": len(rollout.token_ids)}
+            versions = dict.fromkeys(("min_global_steps", "max_global_steps"), trajectory["step"] - 1)
+            tag |= {**lengths, "seq_len": sum(lengths.values()), **versions}
+        await tq.async_kv_batch_put(
+            keys=[f"{row['uid']}_{attempt}_0"],
+            fields=list_of_dict_to_tensordict([fields]),
+            tags=[tag],
+            partition_id="val" if trajectory["validate"] else "train",
+        )
+
+    async def _rollout(self, sample: Sample, uid: str, attempt: int, trajectory: dict[str, Any]) -> tuple[Rollout, Built]:
+        """One scored episode; the attempt after the last of a validation is the greedy one."""
+        recipe = self._recipe
+        place = ("val",) if trajectory["validate"] else ("grpo", trajectory["step"] - 1)
+        greedy = trajectory["validate"] and attempt == recipe.val.attempts
+        built = await self._prompt(uid, sample)
+        sampling = Sampling(
+            0.0 if greedy else recipe.sampling.temperature,
+            recipe.sampling.max_new_tokens,
+            derive_seed(recipe.seed, *place, sample.id, attempt),
+        )
+        engine = ServerEngine(self.llm_client, built, self._stops, self._bias, f"{uid}_{attempt}")
+        rollout = await run_episode(engine, self._builder, built.prompt, attempt, sampling)
+        await score_rollouts_async([rollout], self._rewards)
+        return rollout, built
+
+    async def _prompt(self, uid: str, sample: Sample) -> Built:
+        """Built once per group, aside from the event loop."""
+        if uid not in self._built:
+            while len(self._built) >= HELD_PROMPTS:
+                self._built.pop(next(iter(self._built)))
+            self._built[uid] = asyncio.ensure_future(
+                asyncio.to_thread(lambda: Built(self._builder.build(sample), self._builder.pictures(sample)))
+            )
+        return await self._built[uid]
+
+    def _tensors(self, rollout: Rollout, prompt: Prompt) -> dict[str, Any]:
+        """What verl trains on: unpadded rows under verl's own field names."""
+        ids = torch.tensor([*prompt.token_ids, *rollout.token_ids])
+        mask = torch.tensor(rollout.mask)
+        score = torch.zeros(len(mask))
+        score[-1] = rollout.reward if rollout.reward is not None else 0.0  # the trainer leaves the missing ones out
+        features = _features(prompt)  # made once per group; verl would run the image processor again for every attempt
+        # the presence of mm_token_type_ids tells verl to mark the image tokens; it takes the key out again
+        marked = {**features, "mm_token_type_ids": features["image_grid_thw"]} if features else {}
+        positions = self._compute_position_ids(ids[None], torch.ones_like(ids)[None], marked)
+        return {
+            "prompts": ids[: len(prompt.token_ids)],
+            "responses": ids[len(prompt.token_ids) :],
+            "response_mask": mask,
+            "loss_mask": mask,
+            "input_ids": ids,
+            "position_ids": positions[0],
+            "rollout_log_probs": torch.tensor(rollout.logprobs),
+            "rm_scores": score,
+            "multi_modal_inputs": features,
+            "num_turns": 2,
+        }
+
+
+class EpisodeManager(AgentLoopManagerTQ):
+    """verl's manager over our workers."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.agent_loop_workers_class = ray.remote(EpisodeWorker)
+
+    def faults(self) -> list[str]:
+        """What went wrong in episodes since the last call, over all workers."""
+        return [fault for found in ray.get([worker.faults.remote() for worker in self.agent_loop_workers]) for fault in found]
+
+
+class Parcel:
+    """Carries an object through verl's containers, which take dataclasses and lists apart."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+
+def _features(prompt: Prompt) -> dict[str, torch.Tensor]:
+    """The picture tensors of a prompt under verl's names."""
+    if prompt.pixel_values is None or prompt.image_grid_thw is None:
+        return {}
+    grid = prompt.image_grid_thw
+    return {
+        "pixel_values": prompt.pixel_values,
+        "image_grid_thw": grid,
+        "images_seqlens": torch.repeat_interleave(grid[:, 1] * grid[:, 2], grid[:, 0]),
+    }
+
+
+def _light(rollout: Rollout) -> Rollout:
+    """Without pictures: the trainer has the sample and puts it back."""
+    prompt = replace(
+        rollout.prompt, pixel_values=None, image_grid_thw=None, sample=replace(rollout.prompt.sample, images=(), extra_info={})
+    )
+    return replace(rollout, prompt=prompt)

@@ -1,0 +1,240 @@
+"""verl's synchronous trainer with medrl's samples, scores, advantages, journal and checkpoints around it.
+
+One GRPO step is verl's own `step`: episodes through the workers of episodes.py, old and reference log-probabilities and
+the update on the FSDP workers, the new weights to the vLLM servers. `fit` is the same loop as engine `local`'s `_steps`.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transfer_queue as tq
+from tensordict import TensorDict
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils import tensordict_utils as tu
+from verl.utils.debug import marked_timer
+from verl.utils.skip import SkipManager
+from verl.workers.utils.padding import response_to_nested
+
+from medrl.cluster.episodes import EpisodeManager
+from medrl.cluster.metrics import journal_metrics, policy_metrics
+from medrl.data.sample import Sample
+from medrl.errors import MedrlError
+from medrl.evaluation.validate import best_constant, summarise
+from medrl.learning.attempt import StopRequest
+from medrl.learning.batches import batch_indices
+from medrl.learning.plan import Plan
+from medrl.learning.step import SHOWN_PROMPTS, SHOWN_QUESTIONS, give_advantages, keep_validation
+from medrl.learning.update import learning_rate
+from medrl.record.checkpoint import save_checkpoint
+from medrl.record.files import write_json
+from medrl.record.run import Run
+from medrl.rollout.types import Rollout
+
+POLL_S, TELL_EVERY_S = 0.05, 60.0
+
+
+class ClusterTrainer(PPOTrainerSync):
+    """Holds the worker groups, the servers and the run."""
+
+    def __init__(
+        self,
+        config: Any,
+        plan: Plan,
+        run: Run,
+        log: Callable[[dict[str, Any]], None],
+        resumed: Path | None,
+        stop: StopRequest,
+    ) -> None:
+        self.plan, self.run, self.log, self.resumed, self.stop = plan, run, log, resumed, stop
+        self.recipe = plan.recipe
+        self.samples: dict[str, Sample] = {}  # of the prompts that are out
+        self.rollouts: list[Rollout] = []
+        self.curr_step_profile = False
+        super().__init__(config)
+
+    def fit(self) -> Iterator[int]:
+        """Yield the number of steps done: first after loading or the first validation, then after every step."""
+        self.agent_loop_manager = EpisodeManager.create(
+            config=self.config,
+            llm_client=self.get_llm_client(),
+            teacher_client=None,
+            reward_loop_worker_handles=self.get_reward_handles(),
+        )
+        SkipManager.init(self.config)
+        recipe, run = self.recipe, self.run
+        first = saved = self.global_steps
+        val_prompts = [self.plan.builder.build(sample) for sample in self.plan.val.samples]
+        self.constant = best_constant(val_prompts, self.plan.builder, self.plan.rewards)
+        if self.resumed is None:
+            self.log({"stage": "grpo", "step": 0, **self._held_out(0)})
+            run.keep_images(self.plan.val.samples[:SHOWN_QUESTIONS], self.plan.builder.root)
+            self._save(0)
+        yield first
+
+        for step in range(first, recipe.training.steps):
+            if self.stop.reason:
+                if saved < step:
+                    self._save(step)
+                return
+            started = time.perf_counter()
+            self.global_steps, self.timing_raw = step + 1, {}
+            metrics: dict[str, Any] = {}
+            with marked_timer("step", self.timing_raw):
+                batch = self.step(metrics, self.timing_raw)
+                self.on_step_end()
+            metrics["optimizer/lr"] = learning_rate(recipe.optimizer, step, recipe.training.steps)
+            self._compute_metrics(batch, metrics, self.timing_raw, global_steps=step + 1, epoch=0)
+            tq.kv_clear(keys=batch.keys, partition_id=batch.partition_id)
+
+            done = step + 1
+            last = done == recipe.training.steps
+            validating = time.perf_counter()
+            if done % recipe.val.every == 0 or last:
+                metrics |= self._held_out(done)
+                shown = list(self.samples.values())[:SHOWN_PROMPTS]
+                run.keep_images(shown, self.plan.builder.root)
+            ended = time.perf_counter()
+            metrics |= {"time/validate_s": ended - validating, "time/step_s": ended - started}
+            run.write_rollouts(done, self.rollouts)
+            self.log({"stage": "grpo", "step": done, **journal_metrics(metrics)})
+            if done % recipe.checkpoint.every == 0 or last:
+                self._save(done)
+                saved = done
+            yield done
+
+    # ---- where verl's trainer asks its subclass
+
+    def _build_replay_buffer(self) -> ReplayBuffer:
+        buffer = super()._build_replay_buffer()
+        buffer.poll_interval = POLL_S  # verl looks every 2 s
+        return buffer
+
+    def _init_dataloader(self) -> None:
+        steps = self.recipe.training.steps
+        self.total_training_steps = steps
+        self.config.actor_rollout_ref.actor.optim.total_training_steps = steps
+
+    def _next_train_batch(self, num_prompts: int | None = None) -> TensorDict:
+        """The step's samples: a function of seed and step, as in engine `local`."""
+        recipe = self.recipe
+        samples = self.plan.train.samples
+        chosen = batch_indices(
+            len(samples), self.global_steps - 1, recipe.training.prompts_per_step, recipe.seed, recipe.data.shuffle
+        )
+        return self._batch([samples[index] for index in chosen])
+
+    def _compute_advantage(self, batch: Any, metrics: dict[str, Any]) -> Any:
+        """medrl's advantages and metrics; a rollout without a score is masked out of the loss."""
+        fields = ["response_mask", "old_log_probs", "entropy", "rollout_log_probs", "extra_fields"]
+        if self.use_reference_policy:
+            fields.append("ref_log_prob")
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        mask = data["response_mask"]
+        rollouts = self._unpack(batch.keys, data.pop("extra_fields"))
+        # verl pads a batch that does not divide with copies; they carry no rollout and get advantage 0
+        self.rollouts = sorted((one for one in rollouts if one is not None), key=lambda one: one.attempt)
+        order = {id(sample): place for place, sample in enumerate(self.samples.values())}
+        self.rollouts.sort(key=lambda one: order[id(one.prompt.sample)])
+        metrics |= {"data/lost_samples": self._lost(), **give_advantages(self.recipe, self.rollouts, self.global_steps - 1)}
+        advantages = torch.tensor([(one.advantage or 0.0) if one is not None else 0.0 for one in rollouts])
+        scored = torch.tensor([one is not None and one.advantage is not None for one in rollouts])
+        padded = {name: data[name].to_padded_tensor(0.0) for name in fields if name != "extra_fields"}
+        metrics |= policy_metrics(padded, scored)
+        spread = advantages[:, None] * padded["response_mask"]
+        output = {name: response_to_nested(spread, mask) for name in ("advantages", "returns")}
+        if not scored.all():
+            output["response_mask"] = response_to_nested(padded["response_mask"] * scored[:, None], mask)
+        return tq.kv_batch_put(
+            keys=batch.keys, partition_id=batch.partition_id, fields=TensorDict(output, batch_size=len(batch))
+        )
+
+    def _load_checkpoint(self) -> None:
+        """The checkpoint the run resumes from, if there is one."""
+        self.global_steps = 0
+        if self.resumed is not None:
+            self.actor_rollout_wg.load_checkpoint(local_path=str(self.resumed.resolve()))
+            self.global_steps = int(self.resumed.name.removeprefix("global_step_"))
+
+    # ---- our own
+
+    def _held_out(self, step: int) -> dict[str, float]:
+        """Validate and keep the result in eval/; returns it as `val/…` metrics."""
+        attempts = self.recipe.val.attempts
+        train_samples = self.samples
+        batch = self._batch(self.plan.val.samples)
+        tu.assign_non_tensor_data(batch, "validate", True)
+        tu.assign_non_tensor_data(batch, "__rollout_n__", attempts + 1)  # the last one is greedy
+        keys = list(batch["uid"])
+        tags = [{"is_prompt": True, "status": "pending", "global_steps": step} for _ in keys]
+        tq.kv_batch_put(keys=keys, partition_id="val", tags=tags)
+        self.agent_loop_manager.generate_sequences(batch)
+        found, _ = self.replay_buffer.sample(global_steps=step, partition_id="val", batch_size=len(keys))
+        if not found.keys:
+            raise MedrlError(self._why("every held-out episode failed"))
+        data = tq.kv_batch_get(keys=found.keys, partition_id="val", select_fields=["extra_fields"])
+        by_key = dict(zip(found.keys, self._unpack(found.keys, data["extra_fields"])))
+        tq.kv_clear(keys=found.keys, partition_id="val")
+        self.samples = train_samples
+        if missing := [key for key in keys for n in range(attempts + 1) if f"{key}_{n}_0" not in by_key]:
+            raise MedrlError(self._why(f"{len(missing)} held-out episodes failed"))
+        sampled = [by_key[f"{key}_{attempt}_0"] for key in keys for attempt in range(attempts)]
+        greedy = [by_key[f"{key}_{attempts}_0"] for key in keys]
+        return keep_validation(self.run, step, summarise(sampled, greedy, attempts), sampled, self.constant)
+
+    def _batch(self, samples: list[Sample]) -> TensorDict:
+        """Samples as verl's batch; each gets an id of its own."""
+        self.samples = {uuid.uuid4().hex: sample for sample in samples}
+        columns: dict[str, Any] = {
+            "uid": np.array(list(self.samples), dtype=object),
+            "sample": np.empty(len(samples), dtype=object),
+            "index": np.arange(len(samples)),
+        }
+        columns["sample"][:] = samples
+        batch = tu.get_tensordict(columns)
+        tu.assign_non_tensor_data(batch, "agent_name", "medrl")
+        tu.assign_non_tensor_data(batch, "global_steps", self.global_steps)
+        return batch
+
+    def _unpack(self, keys: list[str], extras: Iterable[Any]) -> list[Rollout | None]:
+        """Rollouts in the order of the keys, their samples put back, one Prompt object per group."""
+        prompts: dict[str, Any] = {}
+        found: list[Rollout | None] = []
+        for key, extra in zip(keys, extras):
+            extra = getattr(extra, "data", extra)  # tensordict wraps what is no tensor, or not
+            parcel = extra.get("rollout") if isinstance(extra, dict) else None
+            group = key.rsplit("_", 2)[0]
+            if parcel is None or group not in self.samples:
+                found.append(None)
+                continue
+            rollout = parcel.content
+            prompt = prompts.setdefault(group, replace(rollout.prompt, sample=self.samples[group]))
+            found.append(replace(rollout, prompt=prompt))
+        return found
+
+    def _lost(self) -> int:
+        """Samples of this step no episode could be made of. Any other fault in an episode ends the run."""
+        complete = {id(one.prompt.sample) for one in self.rollouts}
+        lost = [sample for sample in self.samples.values() if id(sample) not in complete]
+        expected = (len(self.samples) - len(lost)) * self.recipe.algorithm.group_size
+        if len(self.rollouts) < expected or len(lost) == len(self.samples):
+            raise MedrlError(self._why(f"step {self.global_steps}: {expected - len(self.rollouts)} episodes failed"))
+        return len(lost)
+
+    def _why(self, what: str) -> str:
+        faults = self.agent_loop_manager.faults()
+        listed = "\n".join(f"  {fault}" for fault in faults[:3]) or "  no worker gave a reason"
+        return f"{what}. The first reasons:\n{listed}\nThe run resumes from its last checkpoint with the same command."
+
+    def _save(self, step: int) -> None:
+        def write(folder: Path) -> None:
+            self.actor_rollout_wg.save_checkpoint(str(folder.resolve()))
+            write_json(folder / "trainer.json", {"step": step})
+
+        save_checkpoint(self.run.checkpoints, step, write, self.recipe.checkpoint.keep)

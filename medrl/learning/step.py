@@ -1,0 +1,70 @@
+"""What both engines do with a step's rollouts before and after the update: advantages, metrics, the held-out result."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from medrl.errors import MedrlError
+from medrl.evaluation.validate import mean_scores
+from medrl.learning.advantages import ESTIMATORS, zero_spread
+from medrl.recipe import Recipe
+from medrl.record.run import Run
+from medrl.rollout.types import Rollout
+from medrl.scoring.rewards import common_reasons, missing_share
+
+SHOWN_QUESTIONS, SHOWN_PROMPTS = 48, 8  # held-out questions and training prompts whose pictures are kept for the report
+
+
+def give_advantages(recipe: Recipe, rollouts: Sequence[Rollout], step: int) -> dict[str, float]:
+    """Fill `advantage` of every scored rollout; returns `reward/…`, `group/…` and `rollout/…` metrics.
+
+    Raises MedrlError, with the commonest reasons, when too many rollouts have no score.
+    """
+    if (share := missing_share(rollouts)) > recipe.scoring.max_missing:
+        raise MedrlError(
+            f"step {step + 1}: {share:.0%} of the rollouts have no score; scoring.max_missing={recipe.scoring.max_missing}. "
+            f"The most common reasons:\n{common_reasons(rollouts)}\nMend the reward (`rewards:` in the recipe) and run again; "
+            "the run resumes from its last checkpoint."
+        )
+    scored = [rollout for rollout in rollouts if rollout.reward is not None]
+    if not scored:
+        return _metrics(rollouts)
+    number: dict[int, int] = {}
+    groups = torch.tensor([number.setdefault(id(rollout.prompt), len(number)) for rollout in scored])
+    totals = torch.tensor([rollout.reward for rollout in scored], dtype=torch.float32)
+    for rollout, advantage in zip(scored, ESTIMATORS[recipe.algorithm.advantage](totals, groups).tolist()):
+        rollout.advantage = advantage
+    return {
+        "reward/mean": totals.mean().item(),
+        "reward/std": totals.std().item() if len(totals) > 1 else 0.0,
+        "group/zero_spread": zero_spread(totals, groups),
+        **_metrics(rollouts),
+    }
+
+
+def keep_validation(
+    run: Run, step: int, summary: dict[str, Any], rollouts: list[Rollout], constant: dict[str, Any]
+) -> dict[str, float]:
+    """Write a held-out result into eval/, the best constant answer beside it; returns it as `val/…` metrics."""
+    beside = {"constant_answer": "reward", "constant_answer_low": "low", "constant_answer_high": "high"}
+    summary["metrics"] |= {name: constant[key] for name, key in beside.items()}
+    run.write_eval(step, summary, rollouts)
+    flat = {
+        "val/reward": summary["reward"],
+        "val/reward_low": summary["low"],
+        "val/reward_high": summary["high"],
+        **{f"val/{name}": value for name, value in summary["metrics"].items()},
+    }
+    return flat if summary["parse_rate"] is None else {**flat, "val/parse_rate": summary["parse_rate"]}
+
+
+def _metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    lengths = [len(rollout.token_ids) for rollout in rollouts]
+    return {
+        "reward/missing": missing_share(rollouts),
+        **mean_scores(rollouts),
+        "rollout/length": sum(lengths) / len(lengths),
+        "rollout/length_max": float(max(lengths)),
+        "rollout/truncated": sum(rollout.end_reason == "length" for rollout in rollouts) / len(rollouts),
+    }

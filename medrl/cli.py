@@ -62,10 +62,13 @@ def train(
         for warning in plan.warnings + [f"resuming, but changed since the run began: {key}" for key in changed]:
             progress.note(warning)
         if settings.engine.name == "verl":
-            from medrl.cluster.driver import train as train_plan
+            from medrl.cluster.driver import train as train_on_cluster
+
+            summary = train_on_cluster(plan, run, progress.entry, progress.note)
         else:
-            from medrl.learning.train import train as train_plan
-        summary = train_plan(plan, run, progress.entry)
+            from medrl.learning.train import train as train_here
+
+            summary = train_here(plan, run, progress.entry)
     _report(summary, run.folder, as_json)
 
 

@@ -47,6 +47,7 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         processor = load_processor(recipe.model.path)
     with _collecting(problems):
         pick_device(recipe.engine.device)
+        problems += _cluster_faults(recipe)
     if problems or train is None or val is None or style is None or processor is None:
         raise MedrlError("\n".join(problems))
 
@@ -91,6 +92,16 @@ def load_split(recipe: Recipe, name: str, beside: Path | None = None) -> DataSet
         there = ", ".join(sorted({str(sample.kind) for sample in items.samples}))
         raise MedrlError(f"data.kinds={list(data.kinds)}: split {split} has no such question; it has {there}.")
     return replace(items, samples=kept[: recipe.val.max_samples] if name == "val" else kept)
+
+
+def _cluster_faults(recipe: Recipe) -> list[str]:
+    """What engine verl cannot do, or not on this machine; nothing for engine local."""
+    if recipe.engine.name != "verl":
+        return []
+    from medrl.cluster.ready import machine_faults  # light: neither verl nor ray is imported to check for them
+    from medrl.cluster.settings import refused
+
+    return [*refused(recipe), *machine_faults(recipe)]
 
 
 @contextmanager

@@ -126,7 +126,7 @@ class Checkpoint:
 class Engine:
     name: str = "local"  # local: this process; verl: Ray places the workers, vLLM generates, FSDP updates
     device: str = "auto"  # auto, cpu, cuda
-    threads: int | None = None  # CPU threads of torch; default: torch's own choice
+    threads: int | None = None  # CPU threads of torch (engine local); default: torch's own choice
     rows_at_once: int = 512  # rollouts decoded together
     # the rest is for engine verl
     nodes: int = 1

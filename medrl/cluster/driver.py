@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from importlib.metadata import version
@@ -12,10 +13,10 @@ from typing import Any
 
 from omegaconf import OmegaConf, open_dict
 
-from medrl.cluster.settings import Machine, base_folder, compose, overrides
+from medrl.cluster.settings import Machine, compose, overrides
+from medrl.cluster.start import prepare
 from medrl.learning.attempt import StopRequest, attempt
-from medrl.learning.cold_start import cold_start
-from medrl.learning.model import load_model, merged, pick_device
+from medrl.learning.model import pick_device
 from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
 from medrl.record.loggers import ExternalLoggers
@@ -25,8 +26,16 @@ from medrl.record.run import Run
 LOGICAL_CPUS = 64
 
 
-def train(plan: Plan, run: Run, observe: Callable[[dict[str, Any]], None] = lambda entry: None) -> dict[str, Any]:
-    """Run or resume the plan's recipe in `run` on a cluster; returns summary.json. Always leaves a summary."""
+def train(
+    plan: Plan,
+    run: Run,
+    observe: Callable[[dict[str, Any]], None] = lambda entry: None,
+    tell: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Run or resume the plan's recipe in `run` on a cluster; returns summary.json. Always leaves a summary.
+
+    `observe` sees every journal entry; `tell` gets a line on what a long wait is for.
+    """
 
     def steps(stop: StopRequest) -> Iterator[int]:
         with closing(ExternalLoggers(plan.recipe, run.folder)) as loggers:
@@ -36,52 +45,36 @@ def train(plan: Plan, run: Run, observe: Callable[[dict[str, Any]], None] = lamb
                 loggers.log(entry)
                 observe(entry)
 
-            yield from _steps(plan, run, log, stop)
+            yield from _steps(plan, run, log, tell, stop)
 
     return attempt(run, plan.recipe, "verl", steps)
 
 
-def _steps(plan: Plan, run: Run, log: Callable[[dict[str, Any]], None], stop: StopRequest) -> Iterator[int]:
+def _steps(
+    plan: Plan, run: Run, log: Callable[[dict[str, Any]], None], tell: Callable[[str], None], stop: StopRequest
+) -> Iterator[int]:
     recipe = plan.recipe
-    resumed = run.rewind()
-    model_path = starting_model(plan, run, log, keep=resumed is not None)
+    temp = Path(tempfile.gettempdir())  # the supervisor's: removed with everything in it
     machine = Machine(pick_device(recipe.engine.device), os.cpu_count() or 1)
-    temp = Path(tempfile.gettempdir())  # the supervisor's, removed with everything in it
+    start = prepare(plan, run)
     environment = prepare_environment(recipe, machine, temp)
+    with ray_cluster(recipe, machine, environment, temp, run.folder / "logs"):
+        from medrl.cluster.trainer import ClusterTrainer
+        from medrl.cluster.watch import watch
 
-    from medrl.cluster.trainer import ClusterTrainer
-
-    config = compose(overrides(recipe, machine, model_path))
-    with open_dict(config):
-        config.transfer_queue.enable = True
-        config.medrl = {
-            "recipe": OmegaConf.to_container(OmegaConf.structured(recipe)),
-            "beside": str(plan.beside),
-            "root": str(plan.builder.root),
-        }
-    OmegaConf.resolve(config)
-    with ray_cluster(recipe, machine, environment, temp), _transfer_queue(config):
-        trainer = ClusterTrainer(config, plan, run, log, resumed, stop)
-        trainer.init()
-        yield from trainer.fit()
-
-
-def starting_model(plan: Plan, run: Run, log: Callable[[dict[str, Any]], None], keep: bool) -> str:
-    """What GRPO starts from: the recipe's model, or a folder in the run for `tiny` and after a cold start."""
-    recipe, folder = plan.recipe, base_folder(run.folder)
-    if keep and folder.is_dir():
-        return str(folder.resolve())
-    shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was ended before its first checkpoint
-    wanted = recipe.sft.steps and plan.demonstrations
-    if recipe.model.path != "tiny" and not wanted:
-        return recipe.model.path
-    loaded = load_model(recipe.model, recipe.engine, recipe.seed, run.folder / "tiny")
-    if wanted and plan.demonstrations:
-        share = not recipe.model.gradient_checkpointing
-        cold_start(loaded.policy, plan.builder, plan.demonstrations.samples, recipe.sft, recipe.seed, log, share)
-    merged(loaded.policy.model).save_pretrained(folder)
-    loaded.processor.save_pretrained(folder)
-    return str(folder.resolve())
+        config = compose(overrides(recipe, machine, start.model_path))
+        with open_dict(config):
+            config.transfer_queue.enable = True
+            config.medrl = {
+                "recipe": OmegaConf.to_container(OmegaConf.structured(recipe)),
+                "beside": str(plan.beside),
+                "root": str(plan.builder.root),
+            }
+        OmegaConf.resolve(config)
+        with watch(tell, recipe.engine.start_timeout_s) as watching:
+            trainer = ClusterTrainer(config, plan, run, log, start, watching, stop)
+            trainer.init()
+            yield from trainer.fit()
 
 
 def prepare_environment(recipe: Recipe, machine: Machine, temp: Path) -> dict[str, str]:
@@ -100,7 +93,7 @@ def prepare_environment(recipe: Recipe, machine: Machine, temp: Path) -> dict[st
         "TRANSFER_QUEUE_ENABLE": "1",
     }
     if machine.device == "cpu":
-        threads = recipe.engine.threads or max(1, machine.cpus // recipe.engine.gpus_per_node)
+        threads = max(1, machine.cpus // recipe.engine.gpus_per_node)  # update and generation take turns
         variables |= {
             "VERL_PLATFORM": "cpu",
             "VERL_USE_EXTERNAL_MODULES": "medrl.cluster.cpu_platform",
@@ -112,38 +105,53 @@ def prepare_environment(recipe: Recipe, machine: Machine, temp: Path) -> dict[st
         }
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every import would be compiled again, in every process
     os.environ.update(variables)
+    warnings.filterwarnings(
+        "ignore", message=".* engine is not available|Disabled critic"
+    )  # verl's news, not the user's
     return variables
 
 
 @contextmanager
-def ray_cluster(recipe: Recipe, machine: Machine, environment: dict[str, str], temp: Path) -> Iterator[None]:
-    """A Ray cluster of this machine's own, or the one RAY_ADDRESS names; left as it was found."""
+def ray_cluster(
+    recipe: Recipe, machine: Machine, environment: dict[str, str], temp: Path, logs: Path
+) -> Iterator[None]:
+    """A Ray cluster of this machine's own, or the one RAY_ADDRESS names; left as it was found.
+
+    When the block fails, what the workers said is kept in `logs`.
+    """
     import ray
 
-    common = {"runtime_env": {"env_vars": environment}, "log_to_driver": False, "configure_logging": False}
+    common: dict[str, Any] = {
+        "runtime_env": {"env_vars": environment},
+        "log_to_driver": False,
+        "configure_logging": False,
+    }
     if os.environ.get("RAY_ADDRESS"):
         ray.init(address="auto", **common)
     else:
         gpus = recipe.engine.gpus_per_node if machine.device == "cpu" else None
         ray.init(
-            num_cpus=max(LOGICAL_CPUS, machine.cpus), num_gpus=gpus, include_dashboard=False, _temp_dir=str(temp / "r"), **common
+            num_cpus=max(LOGICAL_CPUS, machine.cpus),
+            num_gpus=gpus,
+            include_dashboard=False,
+            _temp_dir=str(temp / "r"),
+            **common,
         )
     try:
         yield
+    except BaseException:
+        _keep_logs(temp / "r" / "session_latest" / "logs", logs)
+        raise
     finally:
         ray.shutdown()
 
 
-@contextmanager
-def _transfer_queue(config: Any) -> Iterator[None]:
-    """verl's store of rollouts in flight."""
-    import transfer_queue
-
-    transfer_queue.init(config.transfer_queue)
-    try:
-        yield
-    finally:
-        transfer_queue.close()
+def _keep_logs(session: Path, logs: Path) -> None:
+    """Copy the workers' output out of the folder that is about to be removed; empty files are left behind."""
+    logs.mkdir(exist_ok=True)
+    for file in session.glob("*") if session.is_dir() else []:
+        if file.is_file() and file.stat().st_size and file.name.startswith(("worker-", "raylet", "gcs_server")):
+            shutil.copy(file, logs / file.name)
 
 
 def _vllm_named_as_verl_expects(temp: Path) -> str:

@@ -10,10 +10,14 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from tensordict import TensorDict
+from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 from torch.distributed.tensor import DTensor
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForImageTextToText
 from verl.models.transformers import monkey_patch
+from verl.utils import tensordict_utils as tu
 from verl.utils.device import get_device_name
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
@@ -21,6 +25,7 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 from medrl.cluster.estimators import register_all
 from medrl.errors import MedrlError
 from medrl.learning.model import forbidden_ids, stop_ids
+from medrl.learning.policy import TOKENS_TOGETHER, look_up
 from medrl.learning.update import adamw, learning_rate
 from medrl.recipe import Optimizer
 
@@ -31,28 +36,53 @@ if not hasattr(monkey_patch, "is_trl_available"):
     raise RuntimeError("verl.models.transformers.monkey_patch has changed: medrl was built for verl 0.9.1.")
 monkey_patch.is_trl_available = lambda: False
 
-NEVER = -1e4  # a logit: no probability in float32, and unlike -inf it keeps p log p a number in verl's entropy
+NEVER = -1e4  # a logit: no probability in float32, and unlike -inf it keeps p log p a number in verl's own entropy
 
 
-@EngineRegistry.register(
-    model_type="language_model", backend=["fsdp", "fsdp2"], device=["cuda", "cpu"], vendor="medrl"
-)
+@EngineRegistry.register(model_type="language_model", backend=["fsdp", "fsdp2"], device=["cuda", "cpu"], vendor="medrl")
 class MedrlEngine(FSDPEngineWithLMHead):
     """One rank's share of the policy (or of the frozen reference)."""
 
     def initialize(self) -> None:
         super().initialize()
         if self.engine_config.strategy == "fsdp" or self.model_config.use_fused_kernels:
-            raise MedrlError("engine verl works with strategy fsdp2 and without fused kernels, which never show the logits.")
+            raise MedrlError(
+                "engine verl works with strategy fsdp2 and without fused kernels, which never show the logits."
+            )
         tokenizer = self.model_config.tokenizer
         stops = stop_ids(self.model_config.generation_config, tokenizer)
         self._forbidden = torch.tensor(
             forbidden_ids(tokenizer, stops, self.model_config.hf_config.get_text_config().vocab_size), dtype=torch.long
         )
 
-    def prepare_model_outputs(self, output: Any, output_args: Any, micro_batch: Any, logits_processor_func: Any) -> Any:
-        output.logits = output.logits.index_fill(-1, self._forbidden.to(output.logits.device), NEVER)
-        return super().prepare_model_outputs(output, output_args, micro_batch, logits_processor_func)
+    def prepare_model_outputs(
+        self, output: Any, output_args: dict[str, Any], micro_batch: TensorDict, logits_processor_func: Any
+    ) -> dict[str, Tensor]:
+        """Log-probabilities, and entropies where asked for, as verl wants them: nested, one value per token."""
+        forbidden = self._forbidden.to(output.logits.device)
+        if self.use_remove_padding:  # packed rows, for which verl has its own kernels
+            output.logits = output.logits.index_fill(-1, forbidden, NEVER)
+            return super().prepare_model_outputs(output, output_args, micro_batch, logits_processor_func)
+        ids = micro_batch["input_ids"]
+        starts, ends = _response_columns(micro_batch)
+        columns = torch.arange(output.logits.shape[1], device=starts.device)
+        predicting = (columns >= starts[:, None]) & (columns < ends[:, None])  # (rows, columns): what the loss looks at
+        inside = columns < ids.offsets().diff()[:, None]
+        logits = output.logits[predicting].float() / output_args["temperature"][0]
+        logits = logits.index_fill(-1, forbidden, NEVER)  # (response tokens, vocabulary)
+        labels = output_args["input_ids_rmpad_rolled"][predicting[inside]]
+        with_entropy = tu.get_non_tensor_data(micro_batch, "calculate_entropy", False)
+        found = [
+            # the tables are made again in the backward pass: all tokens by a vocabulary of 150,000 would not fit
+            checkpoint(look_up, part, chosen, with_entropy, use_reentrant=False)
+            for part, chosen in zip(logits.split(TOKENS_TOGETHER), labels.split(TOKENS_TOGETHER))
+        ]
+        values = [torch.cat(parts) for parts in zip(*found)]
+        spread = [
+            value.new_zeros(len(predicting[inside])).masked_scatter(predicting[inside], value) for value in values
+        ]
+        nested = [torch.nested.nested_tensor_from_jagged(value, ids.offsets()) for value in spread]
+        return {"log_probs": nested[0], **({"entropy": nested[1]} if with_entropy else {})}
 
     def _build_optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
         return adamw(module.parameters(), self._optimizer_settings())
@@ -81,7 +111,12 @@ class MedrlEngine(FSDPEngineWithLMHead):
         )
 
     def save_checkpoint(
-        self, local_path: str, hdfs_path: str | None = None, global_step: int = 0, max_ckpt_to_keep: int | None = None, **_: Any
+        self,
+        local_path: str,
+        hdfs_path: str | None = None,
+        global_step: int = 0,
+        max_ckpt_to_keep: int | None = None,
+        **_: Any,
     ) -> None:
         """Fill a checkpoint folder: `model/` as engine `local` writes it, and this rank's optimizer shard.
 
@@ -148,7 +183,8 @@ class MedrlEngine(FSDPEngineWithLMHead):
         """This rank's part of the optimizer as plain tensors, and where the schedule stands."""
         state = {
             index: {
-                name: (value.to_local() if isinstance(value, DTensor) else value).cpu() for name, value in moments.items()
+                name: (value.to_local() if isinstance(value, DTensor) else value).cpu()
+                for name, value in moments.items()
             }
             for index, moments in self.optimizer.state_dict()["state"].items()
         }
@@ -168,7 +204,7 @@ class MedrlEngine(FSDPEngineWithLMHead):
         set_model_state_dict(self.module, weights, options=options)
 
 
-def _like(parameter: torch.Tensor, stored: torch.Tensor) -> torch.Tensor:
+def _like(parameter: Tensor, stored: Tensor) -> Tensor:
     """An optimizer tensor as the optimizer keeps it: sharded like its parameter, or a plain scalar."""
     if not isinstance(parameter, DTensor) or stored.ndim == 0:
         return stored
@@ -180,3 +216,9 @@ def _like(parameter: torch.Tensor, stored: torch.Tensor) -> torch.Tensor:
         shape=parameter.shape,
         stride=parameter.stride(),
     )
+
+
+def _response_columns(micro_batch: TensorDict) -> tuple[Tensor, Tensor]:
+    """First and one past the last column, per row, whose logits predict a response token."""
+    prompts, responses = (micro_batch[name].offsets().diff() for name in ("prompts", "responses"))
+    return prompts - 1, prompts + responses - 1

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 import torch
@@ -50,10 +50,12 @@ class ServerEngine:
         self.client, self.built, self.stops, self.bias, self.request = client, built, frozenset(stops), bias, request
 
     async def generate(self, prompt: Prompt, token_ids: Sequence[int], sampling: Sampling) -> Generation:
+        greedy = sampling.temperature == 0
         parameters = {
-            "temperature": sampling.temperature,
+            # vLLM on a CPU forgets all seeds when one row of a batch is greedy; the best of one is the same token
+            "temperature": 1.0 if greedy else sampling.temperature,
             "top_p": 1.0,
-            "top_k": -1,
+            "top_k": 1 if greedy else -1,
             "logprobs": True,
             "max_tokens": sampling.max_new_tokens,
             "seed": sampling.seed,
@@ -73,7 +75,7 @@ class ServerEngine:
         return Generation(ids, list(output.log_probs), "eos" if ids[-1] in self.stops else "length")
 
 
-class EpisodeWorker(_Worker):  # type: ignore[misc]
+class EpisodeWorker(_Worker):
     """verl's agent-loop worker with the episode replaced by ours."""
 
     def __init__(self, config: Any, *arguments: Any, **named: Any) -> None:
@@ -83,7 +85,9 @@ class EpisodeWorker(_Worker):  # type: ignore[misc]
 
     @cached_property
     def _recipe(self) -> Recipe:
-        return recipe_from(OmegaConf.to_container(self.config.medrl.recipe), "the trainer's recipe", "cluster")
+        return recipe_from(
+            cast(dict[Any, Any], OmegaConf.to_container(self.config.medrl.recipe)), "the trainer's recipe", "cluster"
+        )
 
     @cached_property
     def _beside(self) -> Path:
@@ -114,20 +118,32 @@ class EpisodeWorker(_Worker):  # type: ignore[misc]
         # the unused rows above the tokenizer are masked by verl's server itself
         return dict.fromkeys(forbidden_ids(self.tokenizer, self._stops, len(self.tokenizer)), -100.0)
 
+    async def connect(self, client: Any) -> None:
+        """Take the client of the servers, which were not there yet when this worker was started."""
+        self.llm_client = client
+
     async def faults(self) -> list[str]:
         """What went wrong in episodes since the last call."""
         found, self._faults = self._faults, []
         return found
 
     async def _run_agent_loop(
-        self, sampling_params: dict[str, Any], trajectory: dict[str, Any], *, agent_name: str, trace: bool = True, **row: Any
+        self,
+        sampling_params: dict[str, Any],
+        trajectory: dict[str, Any],
+        *,
+        agent_name: str,
+        trace: bool = True,
+        **row: Any,
     ) -> None:
         sample, attempt = row.pop("sample"), row["session_id"]
         try:
             rollout, built = await self._rollout(sample, row["uid"], attempt, trajectory)
         except Exception as error:  # the boundary: verl only counts failed episodes, the trainer wants to know why
             place = traceback.extract_tb(error.__traceback__)[-1]
-            self._faults.append(f"{sample.id}: {type(error).__name__}: {error} ({Path(place.filename).name} line {place.lineno})")
+            self._faults.append(
+                f"{sample.id}: {type(error).__name__}: {error} ({Path(place.filename).name} line {place.lineno})"
+            )
             raise
         fields: dict[str, Any] = {"extra_fields": {"rollout": Parcel(_light(rollout))}}
         tag = {"status": "success", "global_steps": row["global_steps"]}
@@ -143,7 +159,9 @@ class EpisodeWorker(_Worker):  # type: ignore[misc]
             partition_id="val" if trajectory["validate"] else "train",
         )
 
-    async def _rollout(self, sample: Sample, uid: str, attempt: int, trajectory: dict[str, Any]) -> tuple[Rollout, Built]:
+    async def _rollout(
+        self, sample: Sample, uid: str, attempt: int, trajectory: dict[str, Any]
+    ) -> tuple[Rollout, Built]:
         """One scored episode; the attempt after the last of a validation is the greedy one."""
         recipe = self._recipe
         place = ("val",) if trajectory["validate"] else ("grpo", trajectory["step"] - 1)
@@ -200,9 +218,17 @@ class EpisodeManager(AgentLoopManagerTQ):
         super().__init__(*arguments, **named)
         self.agent_loop_workers_class = ray.remote(EpisodeWorker)
 
+    def connect(self, client: Any) -> None:
+        """Give every worker the client of the vLLM servers."""
+        ray.get([worker.connect.remote(client) for worker in self.agent_loop_workers])
+
     def faults(self) -> list[str]:
         """What went wrong in episodes since the last call, over all workers."""
-        return [fault for found in ray.get([worker.faults.remote() for worker in self.agent_loop_workers]) for fault in found]
+        return [
+            fault
+            for found in ray.get([worker.faults.remote() for worker in self.agent_loop_workers])
+            for fault in found
+        ]
 
 
 class Parcel:
@@ -227,6 +253,9 @@ def _features(prompt: Prompt) -> dict[str, torch.Tensor]:
 def _light(rollout: Rollout) -> Rollout:
     """Without pictures: the trainer has the sample and puts it back."""
     prompt = replace(
-        rollout.prompt, pixel_values=None, image_grid_thw=None, sample=replace(rollout.prompt.sample, images=(), extra_info={})
+        rollout.prompt,
+        pixel_values=None,
+        image_grid_thw=None,
+        sample=replace(rollout.prompt.sample, images=(), extra_info={}),
     )
     return replace(rollout, prompt=prompt)

@@ -20,14 +20,18 @@ def layout_faults(recipe: Recipe, config: Any) -> list[str]:
     prepare_micro_batches, models/transformers/monkey_patch.py; vllm/model_executor/models/qwen2.py and qwen2_5_vl.py.
     """
     engine = recipe.engine
-    small = [key for key in ("nodes", "gpus_per_node", "tensor_parallel", "sequence_parallel") if getattr(engine, key) < 1]
+    small = [
+        key for key in ("nodes", "gpus_per_node", "tensor_parallel", "sequence_parallel") if getattr(engine, key) < 1
+    ]
     if small:
         return [f"engine.{key}={getattr(engine, key)}: expected at least 1." for key in small]
     faults = [*_batch_faults(recipe), *_tensor_faults(recipe, config), *_sequence_faults(recipe, config)]
     if not 0 < engine.vllm_memory < 1:
         faults.append(f"engine.vllm_memory={engine.vllm_memory}: expected a share above 0 and below 1, such as 0.5.")
     if recipe.model.lora_rank > LARGEST_LORA:
-        faults.append(f"model.lora_rank={recipe.model.lora_rank}: vLLM serves adapters up to rank {LARGEST_LORA}. Lower it.")
+        faults.append(
+            f"model.lora_rank={recipe.model.lora_rank}: vLLM serves adapters up to rank {LARGEST_LORA}. Lower it."
+        )
     window = config.get_text_config().max_position_embeddings
     wanted = recipe.sampling.max_prompt_tokens + recipe.sampling.max_new_tokens
     if wanted > window:
@@ -45,7 +49,9 @@ def _batch_faults(recipe: Recipe) -> list[str]:
     step = training.prompts_per_step * recipe.algorithm.group_size
     made = f"training.prompts_per_step={training.prompts_per_step} x algorithm.group_size={recipe.algorithm.group_size}"
     if step % gpus:
-        return [f"{made} make {step} rollouts, which {gpus} GPUs (engine.nodes x engine.gpus_per_node) cannot share evenly."]
+        return [
+            f"{made} make {step} rollouts, which {gpus} GPUs (engine.nodes x engine.gpus_per_node) cannot share evenly."
+        ]
     if gpus % engine.sequence_parallel:
         return []  # told by _sequence_faults
     groups, minibatch = gpus // engine.sequence_parallel, _minibatch(recipe)
@@ -70,7 +76,9 @@ def _tensor_faults(recipe: Recipe, config: Any) -> list[str]:
     text, vision = config.get_text_config(), config.vision_config
     faults = []
     if per_node % parts:
-        faults.append(f"engine.tensor_parallel={parts} does not divide engine.gpus_per_node={per_node}. Use a divisor of it.")
+        faults.append(
+            f"engine.tensor_parallel={parts} does not divide engine.gpus_per_node={per_node}. Use a divisor of it."
+        )
     sizes = {
         "attention heads": text.num_attention_heads,
         "vision heads": vision.num_heads,

@@ -17,10 +17,11 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Unit:
-    """Parameters that FSDP gathers together: a transformer block, or an embedding table that is not shared."""
+    """Parameters that FSDP gathers together: a transformer block, or a table (embedding or head) that is not shared."""
 
     parameters: int
     vision: bool
+    table: bool
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class ModelShape:
     qk_norm: bool
     vision_hidden: int
     vision_intermediate: int
+    vision_gated: bool
     vision_layers: int
     patch_numbers: int
     patches_per_token: int
@@ -58,12 +60,15 @@ def read_shape(config: Any) -> ModelShape:
     tower = model.model.visual
     of_tower = {id(value) for value in tower.parameters()}
     tied = bool(model.config.tie_word_embeddings)
-    units, inside = [], set()
+    units: list[Unit] = []
+    inside: set[int] = set()
     for name, module in model.named_modules():
-        table = not tied and (isinstance(module, nn.Embedding) or name.rpartition(".")[2] in ("embed_tokens", "lm_head"))
+        table = not tied and (
+            isinstance(module, nn.Embedding) or name.rpartition(".")[2] in ("embed_tokens", "lm_head")
+        )
         if table or type(module).__name__ in model._no_split_modules:
             own = {id(value): value.numel() for value in module.parameters()}
-            units.append(Unit(sum(own.values()), vision=own.keys() <= of_tower))
+            units.append(Unit(sum(own.values()), own.keys() <= of_tower, table))
             inside |= own.keys()
     text, block = config.get_text_config(), tower.blocks[0]
     heads = text.num_attention_heads
@@ -88,6 +93,7 @@ def read_shape(config: Any) -> ModelShape:
         qk_norm=any(name.endswith("q_norm") for name, _ in model.named_modules()),
         vision_hidden=block.norm1.weight.shape[0],
         vision_intermediate=max(one.out_features for one in block.mlp.modules() if isinstance(one, nn.Linear)),
+        vision_gated=hasattr(block.mlp, "gate_proj"),
         vision_layers=len(tower.blocks),
         patch_numbers=tower.patch_embed.proj.weight[0].numel(),
         patches_per_token=config.vision_config.spatial_merge_size**2,
@@ -111,8 +117,12 @@ def shard(shapes: Iterable[Shape], gpus: int) -> int:
 def adapters(shape: ModelShape, rank: int, targets: str) -> tuple[Shape, ...]:
     """The two matrices LoRA puts beside each adapted linear layer; `targets` as in the recipe's model.lora_targets."""
     ends = ("",) if targets == "all-linear" else tuple(targets.split(","))
-    found = [(rank, inputs, outputs) for name, inputs, outputs in shape.linear if name.endswith(ends)]
-    return tuple(matrix for rank, inputs, outputs in found for matrix in ((rank, inputs), (outputs, rank)))
+    return tuple(
+        matrix
+        for name, inputs, outputs in shape.linear
+        if name.endswith(ends)
+        for matrix in ((rank, inputs), (outputs, rank))
+    )
 
 
 def layer_bytes(shape: ModelShape, width: int) -> int:
@@ -128,9 +138,9 @@ def layer_bytes(shape: ModelShape, width: int) -> int:
 
 
 def vision_layer_bytes(shape: ModelShape, width: int) -> int:
-    """The same of one vision block, bytes per patch: q and k before and after their rotation, a gated MLP or a wider one."""
+    """The same of one vision block, bytes per patch: q, k, v before and after the rotation, and an MLP with a gate or none."""
     norms = 2 * (4 + 2 * width) * shape.vision_hidden
-    return norms + 8 * width * shape.vision_hidden + 4 * width * shape.vision_intermediate
+    return norms + 8 * width * shape.vision_hidden + (3 + shape.vision_gated) * width * shape.vision_intermediate
 
 
 def _intermediate(text: Any) -> int:

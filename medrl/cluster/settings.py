@@ -5,7 +5,6 @@
 
 import importlib.util
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -17,6 +16,7 @@ from medrl.recipe import Recipe
 
 # linear layers of the language model: all that vLLM can adapt in a running server
 LANGUAGE_LINEAR = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+CACHE_FRIENDLY = 32  # rollouts per micro-batch on a CPU: more fall out of its caches and take longer
 NO_DUAL_CLIP = 1e9  # verl's third bound on the ratio is not in the published loss; out of reach, it does nothing
 
 # our key: the verl keys it sets. `overrides` says how; the table is what `medrl check` shows and a test holds complete
@@ -94,7 +94,9 @@ def refused(recipe: Recipe) -> list[str]:
     if recipe.model.lora_alpha % 1:
         faults.append(f"model.lora_alpha={recipe.model.lora_alpha}: verl takes whole numbers only")
     if recipe.model.dtype == "bfloat16" and recipe.engine.device == "cpu":
-        faults.append("model.dtype=bfloat16 on engine.device=cpu is several times slower than float32; leave it at auto")
+        faults.append(
+            "model.dtype=bfloat16 on engine.device=cpu is several times slower than float32; leave it at auto"
+        )
     return faults
 
 
@@ -105,7 +107,9 @@ def overrides(recipe: Recipe, machine: Machine, model_path: str) -> dict[str, An
     aggregation = algorithm.loss_aggregation or default_aggregation(algorithm.advantage)
     workers = engine.nodes * engine.gpus_per_node
     rollouts = training.prompts_per_step * algorithm.group_size
-    micro = min(training.micro_batch_size, max(1, rollouts // workers))
+    micro = min(
+        training.micro_batch_size, max(1, rollouts // workers), CACHE_FRIENDLY if machine.device == "cpu" else rollouts
+    )
     keys: dict[str, Any] = {
         f"{model}.path": model_path,
         f"{model}.external_lib": "medrl.cluster.engine",
@@ -234,6 +238,7 @@ def _device_keys(recipe: Recipe, machine: Machine) -> dict[str, Any]:
         f"{rollout}.agent.num_workers": 1,
         f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes": 64,
         f"{rollout}.engine_kwargs.vllm.skip_mm_profiling": True,
+        f"{rollout}.engine_kwargs.vllm.distributed_executor_backend": "uni",  # one process less to start
         f"{rollout}.engine_kwargs.vllm.enable_sleep_mode": False,
     }
 
@@ -252,8 +257,3 @@ def _flat(section: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         else:
             found.append((prefix + key, value))
     return found
-
-
-def base_folder(run_folder: Path) -> Path:
-    """Where a run keeps the model GRPO starts from, when it is not one the user named."""
-    return run_folder / "base_model"

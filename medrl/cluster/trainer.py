@@ -7,6 +7,7 @@ the update on the FSDP workers, the new weights to the vLLM servers. `fit` is th
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,22 @@ import numpy as np
 import torch
 import transfer_queue as tq
 from tensordict import TensorDict
+from verl.checkpoint_engine import CheckpointEngineManager
+from verl.experimental.reward_loop import RewardLoopManager
+from verl.single_controller.ray import RayClassWithInitArgs, RayWorkerGroup, create_colocated_worker_cls
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
+from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.debug import marked_timer
 from verl.utils.skip import SkipManager
+from verl.workers.rollout.llm_server import LLMServerManager
 from verl.workers.utils.padding import response_to_nested
 
 from medrl.cluster.episodes import EpisodeManager
 from medrl.cluster.metrics import journal_metrics, policy_metrics
+from medrl.cluster.start import Start
+from medrl.cluster.watch import Watch
 from medrl.data.sample import Sample
 from medrl.errors import MedrlError
 from medrl.evaluation.validate import best_constant, summarise
@@ -37,11 +45,13 @@ from medrl.record.files import write_json
 from medrl.record.run import Run
 from medrl.rollout.types import Rollout
 
-POLL_S, TELL_EVERY_S = 0.05, 60.0
+POLL_S = 0.05
 
 
 class ClusterTrainer(PPOTrainerSync):
     """Holds the worker groups, the servers and the run."""
+
+    with_servers = True  # without, rollouts must come from elsewhere: recorded ones, in the parity tests
 
     def __init__(
         self,
@@ -49,36 +59,32 @@ class ClusterTrainer(PPOTrainerSync):
         plan: Plan,
         run: Run,
         log: Callable[[dict[str, Any]], None],
-        resumed: Path | None,
+        start: Start,
+        watching: Watch,
         stop: StopRequest,
     ) -> None:
-        self.plan, self.run, self.log, self.resumed, self.stop = plan, run, log, resumed, stop
+        self.plan, self.run, self.log, self.start, self.watching, self.stop = plan, run, log, start, watching, stop
         self.recipe = plan.recipe
         self.samples: dict[str, Sample] = {}  # of the prompts that are out
         self.rollouts: list[Rollout] = []
         self.curr_step_profile = False
+        self.global_steps = 0
+        self.timing_raw: dict[str, float] = {}
         super().__init__(config)
 
     def fit(self) -> Iterator[int]:
         """Yield the number of steps done: first after loading or the first validation, then after every step."""
-        self.agent_loop_manager = EpisodeManager.create(
-            config=self.config,
-            llm_client=self.get_llm_client(),
-            teacher_client=None,
-            reward_loop_worker_handles=self.get_reward_handles(),
-        )
         SkipManager.init(self.config)
         recipe, run = self.recipe, self.run
         first = saved = self.global_steps
-        val_prompts = [self.plan.builder.build(sample) for sample in self.plan.val.samples]
-        self.constant = best_constant(val_prompts, self.plan.builder, self.plan.rewards)
-        if self.resumed is None:
+        if self.start.resumed is None:
             self.log({"stage": "grpo", "step": 0, **self._held_out(0)})
             run.keep_images(self.plan.val.samples[:SHOWN_QUESTIONS], self.plan.builder.root)
             self._save(0)
         yield first
 
         for step in range(first, recipe.training.steps):
+            self.watching.waiting_for(f"step {step + 1}", starting=False)
             if self.stop.reason:
                 if saved < step:
                     self._save(step)
@@ -111,6 +117,66 @@ class ClusterTrainer(PPOTrainerSync):
 
     # ---- where verl's trainer asks its subclass
 
+    def _setup(self) -> None:
+        """verl's set-up for the parts medrl uses, with all that can start at once started at once: most of it is imports."""
+        self._init_tokenizer()
+        self._init_dataloader()
+        self._init_dump_executor()
+        self._init_resource_pool_mgr()
+        wait = self.watching.waiting_for
+        wait(f"Ray to place {self.recipe.engine.nodes} x {self.recipe.engine.gpus_per_node} FSDP workers")
+        self.resource_pool_manager.create_resource_pool()
+        role = next(iter(self.role_worker_mapping))
+        pool = self.resource_pool_manager.get_resource_pool(role)
+        self.ref_in_actor = self.recipe.model.lora_rank > 0
+        with ThreadPoolExecutor() as beside:
+            queue = beside.submit(tq.init, self.config.transfer_queue)
+            self.actor_rollout_wg = self._place_workers(role, pool)
+            self.ref_policy_wg = self.actor_rollout_wg
+            servers = None
+            if self.with_servers:
+                servers = beside.submit(
+                    LLMServerManager.create, self.config, worker_group=self.actor_rollout_wg, rollout_resource_pool=pool
+                )
+            wait("verl's transfer queue")
+            queue.result()
+            self.agent_loop_manager: Any = EpisodeManager.create(self.config, None, None, []) if servers else None
+            wait("the cold start", starting=False)
+            self.start.finish(self.log)
+            val_prompts = [self.plan.builder.build(sample) for sample in self.plan.val.samples]
+            self.constant = best_constant(val_prompts, self.plan.builder, self.plan.rewards)
+            wait("the FSDP workers to load the model")
+            self.actor_rollout_wg.init_model()
+            wait("the vLLM servers")
+            self.llm_server_manager = servers.result() if servers else LLMServerManager.create_empty(config=self.config)
+        self.reward_loop_manager = RewardLoopManager(config=self.config, rm_resource_pool=None)
+        self.teacher_model_manager = self.distillation_config = None
+        replicas = self.llm_server_manager.get_replicas()
+        settings = omega_conf_to_dataclass(self.config.actor_rollout_ref.rollout.checkpoint_engine)
+        self.checkpoint_manager = CheckpointEngineManager(settings, self.actor_rollout_wg, replicas)
+        self.checkpoint_manager.sleep_replicas()
+        self._load_checkpoint()
+        if self.agent_loop_manager:
+            wait("the episode workers")
+            self.agent_loop_manager.connect(self.get_llm_client())
+        self.watching.servers = [server for replica in replicas for server in replica.servers]
+        wait("the first weights to reach the servers")
+
+    def _place_workers(self, role: Any, pool: Any) -> Any:
+        """One worker process per GPU that holds actor, reference and the link to its vLLM server."""
+        settings = RayClassWithInitArgs(
+            cls=self.role_worker_mapping[role],
+            config=self.config.actor_rollout_ref,
+            distillation_config=self.config.get("distillation"),
+            role=str(role),
+        )
+        group = RayWorkerGroup(
+            resource_pool=pool,
+            ray_cls_with_init=create_colocated_worker_cls({str(role): settings}),
+            device_name=self.config.trainer.device,
+        )
+        return group.spawn(prefix_set=[str(role)])[str(role)]
+
     def _build_replay_buffer(self) -> ReplayBuffer:
         buffer = super()._build_replay_buffer()
         buffer.poll_interval = POLL_S  # verl looks every 2 s
@@ -142,7 +208,10 @@ class ClusterTrainer(PPOTrainerSync):
         self.rollouts = sorted((one for one in rollouts if one is not None), key=lambda one: one.attempt)
         order = {id(sample): place for place, sample in enumerate(self.samples.values())}
         self.rollouts.sort(key=lambda one: order[id(one.prompt.sample)])
-        metrics |= {"data/lost_samples": self._lost(), **give_advantages(self.recipe, self.rollouts, self.global_steps - 1)}
+        metrics |= {
+            "data/lost_samples": self._lost(),
+            **give_advantages(self.recipe, self.rollouts, self.global_steps - 1),
+        }
         advantages = torch.tensor([(one.advantage or 0.0) if one is not None else 0.0 for one in rollouts])
         scored = torch.tensor([one is not None and one.advantage is not None for one in rollouts])
         padded = {name: data[name].to_padded_tensor(0.0) for name in fields if name != "extra_fields"}
@@ -158,9 +227,9 @@ class ClusterTrainer(PPOTrainerSync):
     def _load_checkpoint(self) -> None:
         """The checkpoint the run resumes from, if there is one."""
         self.global_steps = 0
-        if self.resumed is not None:
-            self.actor_rollout_wg.load_checkpoint(local_path=str(self.resumed.resolve()))
-            self.global_steps = int(self.resumed.name.removeprefix("global_step_"))
+        if (found := self.start.resumed) is not None:
+            self.actor_rollout_wg.load_checkpoint(local_path=str(found.resolve()))
+            self.global_steps = int(found.name.removeprefix("global_step_"))
 
     # ---- our own
 

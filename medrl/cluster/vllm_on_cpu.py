@@ -15,5 +15,7 @@ def register() -> None:
     from vllm import _custom_ops
 
     if not hasattr(_custom_ops, "_supports_onednn"):
-        raise RuntimeError("vllm._custom_ops has no _supports_onednn: medrl was built for vLLM 0.24. Install constraints.txt.")
+        raise RuntimeError(
+            "vllm._custom_ops has no _supports_onednn: medrl was built for vLLM 0.24. Install constraints.txt."
+        )
     _custom_ops._supports_onednn = False

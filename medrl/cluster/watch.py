@@ -36,7 +36,7 @@ class Watch:
 
     def look(self) -> str | None:
         """The reason why the run cannot go on, or None."""
-        table = ray_state.actors(job_id=ray.get_runtime_context().get_job_id_obj()) if False else ray_state.actors()
+        table = ray_state.actors()
         dead = [one for one in table.values() if one["State"] == "DEAD" and _unexpected(one)]
         if dead:
             return "\n".join(_obituary(one) for one in dead[:3])

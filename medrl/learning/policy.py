@@ -171,13 +171,7 @@ class Policy:
         return empty.masked_scatter(keep, logprobs), mask, spread
 
     def _look_up(self, hidden: Tensor, tokens: Tensor, temperature: float, with_entropy: bool) -> tuple[Tensor, Tensor]:
-        """(log-probabilities of `tokens`, entropies without gradient or zeros), each (tokens,)."""
-        table = self.logits(hidden, temperature).log_softmax(-1)  # (tokens, vocabulary)
-        logprobs = table.gather(-1, tokens[:, None])[:, 0]
-        if not with_entropy:
-            return logprobs, torch.zeros_like(logprobs)
-        with torch.no_grad():  # a forbidden token has p log p = 0, not 0 * -inf
-            return logprobs, -table.exp().mul_(table.clamp(min=-1e4)).sum(-1)
+        return look_up(self.logits(hidden, temperature), tokens, with_entropy)
 
     def _run(
         self, ids: Tensor, mask: Tensor, positions: Tensor, prompts: Sequence[Prompt], cache: DynamicCache | None
@@ -229,3 +223,16 @@ class Policy:
             ids[row, span] = torch.tensor(sequence, dtype=torch.long)
             mask[row, span] = 1
         return ids.to(self.device), mask.to(self.device)
+
+
+def look_up(logits: Tensor, tokens: Tensor, with_entropy: bool) -> tuple[Tensor, Tensor]:
+    """(log-probabilities of `tokens`, entropies in nats without gradient, or zeros), each (tokens,).
+
+    `logits`: float32 (tokens, vocabulary), a token that may not be said at -inf or nearly. Shared by both engines.
+    """
+    table = logits.log_softmax(-1)
+    logprobs = table.gather(-1, tokens[:, None])[:, 0]
+    if not with_entropy:
+        return logprobs, torch.zeros_like(logprobs)
+    with torch.no_grad():  # a forbidden token has p log p = 0, not 0 * -inf
+        return logprobs, -table.exp().mul_(table.clamp(min=-1e4)).sum(-1)

@@ -86,6 +86,7 @@ def prepare_environment(recipe: Recipe, machine: Machine, temp: Path) -> dict[st
         "TMPDIR": str(temp),
         "VLLM_LOGGING_LEVEL": "WARNING",
         "VERL_LOGGING_LEVEL": "WARNING",
+        "TQ_LOGGING_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "true",
         "RAY_USAGE_STATS_ENABLED": "0",

@@ -16,6 +16,8 @@ from medrl.recipe import Recipe
 
 # linear layers of the language model: all that vLLM can adapt in a running server
 LANGUAGE_LINEAR = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+# vLLM's CPU platform turns "uni" into a worker process of its own, 25 s of imports; the class by its name it leaves alone
+IN_ENGINE = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 CACHE_FRIENDLY = 32  # rollouts per micro-batch on a CPU: more fall out of its caches and take longer
 NO_DUAL_CLIP = 1e9  # verl's third bound on the ratio is not in the published loss; out of reach, it does nothing
 
@@ -234,11 +236,11 @@ def _device_keys(recipe: Recipe, machine: Machine) -> dict[str, Any]:
         # a prompt in two pieces would rewind its random generator, which torch's on the CPU cannot
         f"{rollout}.enable_chunked_prefill": False,
         f"{rollout}.max_num_batched_tokens": max(1024, longest),
-        f"{rollout}.max_num_seqs": min(64, recipe.engine.rows_at_once),
+        f"{rollout}.max_num_seqs": min(256, recipe.engine.rows_at_once),
         f"{rollout}.agent.num_workers": 1,
         f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes": 64,
         f"{rollout}.engine_kwargs.vllm.skip_mm_profiling": True,
-        f"{rollout}.engine_kwargs.vllm.distributed_executor_backend": "uni",  # one process less to start
+        f"{rollout}.engine_kwargs.vllm.distributed_executor_backend": IN_ENGINE,
         f"{rollout}.engine_kwargs.vllm.enable_sleep_mode": False,
     }
 

@@ -78,6 +78,7 @@ class ClusterTrainer(PPOTrainerSync):
         recipe, run = self.recipe, self.run
         first = saved = self.global_steps
         if self.start.resumed is None:
+            self.watching.waiting_for("the first validation", starting=False)
             self.log({"stage": "grpo", "step": 0, **self._held_out(0)})
             run.keep_images(self.plan.val.samples[:SHOWN_QUESTIONS], self.plan.builder.root)
             self._save(0)

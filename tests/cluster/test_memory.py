@@ -157,6 +157,27 @@ def test_offload_frees_generation_and_not_the_update():
     before, after = plan_of(LARGE), plan_of(LARGE, engine__offload=True)
     assert after.resident == {} and after.update == before.update
     assert after.host["for what is offloaded"] == 8 * sum(before.resident.values())
+    # tensor by tensor to vLLM; an adapter's base comes back whole
+    assert after.handover.keys() == {"vLLM's weights", "bucket"}
+    lora = plan_of(LARGE, engine__offload=True, model__lora_rank=8)
+    assert lora.handover["float32 weights"] > 4 * PUBLISHED[LARGE] // 8
+
+
+def test_shared_embeddings_make_every_process_load_the_model():
+    assert plan_of(SMALL).host["while loading"] == 8 * 4 * PUBLISHED[SMALL]
+    assert plan_of(LARGE).host["while loading"] == 4 * PUBLISHED[LARGE]
+
+
+def test_packed_rows_have_three_copies_of_the_logits():
+    recipe = recipe_of(engine__sequence_parallel=2)
+    shape = read_shape(CONFIGS[SMALL]())
+    assert logit_bytes(recipe, shape, 1000) == 3 * 2 * 1000 * 151_936
+
+
+def test_handing_over_the_weights_may_be_what_does_not_fit():
+    changes = {"model__lora_rank": 8, "engine__gpus_per_node": 2, "engine__offload": True, "engine__vllm_memory": 0.8}
+    told = faults(plan_of(LARGE, training__micro_batch_size=1, **changes), 36 * GIB)
+    assert told[0].startswith("handing new weights to vLLM needs 38.") and len(told) == 2
 
 
 def test_the_reference_lives_in_host_memory():

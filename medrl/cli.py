@@ -94,6 +94,8 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJson =
         "run_directory": str(settings.run_dir),
         "warnings": plan.warnings,
     }
+    if settings.engine.name == "verl":
+        facts |= _cluster_facts(settings, plan, recipe)
     _print(facts, as_json)
 
 
@@ -144,16 +146,23 @@ def data_build(
     recipe: RecipeArgument,
     out: Annotated[Path, typer.Argument(help="Folder for train.parquet and val.parquet.")],
     overrides: Overrides = None,
+    prompted: Annotated[
+        bool, typer.Option("--prompted", help="Write the prompts as the model sees them: for training without medrl.")
+    ] = False,
 ) -> None:
     """Write a recipe's data as train.parquet and val.parquet in verl's row format."""
     from medrl.data.sample import write_parquet
+    from medrl.dialogue.prompts import load_style
 
+    settings, beside = _recipe(recipe, overrides)
+    style = load_style(settings.prompt.style, beside)
     train, val = _load_both(recipe, overrides)
     for name, items in (("train", train), ("val", val)):
         path = out / f"{name}.parquet"
         if path.exists():
             raise MedrlError(f"{path} exists; nothing is overwritten. Name another folder or remove it.")
-        console.print(f"{path}: {write_parquet(items.samples, path)} rows, {len(items.refused)} refused")
+        samples = [style.applied(sample) for sample in items.samples] if prompted else items.samples
+        console.print(f"{path}: {write_parquet(samples, path)} rows, {len(items.refused)} refused")
         for refused in items.refused[:5]:
             console.print(f"  refused {refused.place}: {refused.reason}")
 
@@ -188,6 +197,22 @@ def _supervised(settings: Any) -> int | None:
         return None
     temp = Path(tempfile.mkdtemp(prefix="medrl-", dir="/tmp"))  # short: Ray's sockets lie below it, in 107 characters
     return supervise([sys.executable, "-m", "medrl", *sys.argv[1:]], settings.run_dir, temp)
+
+
+def _cluster_facts(settings: Any, plan: Any, path: Path) -> dict[str, Any]:
+    """What engine verl makes of the recipe, checked by the installed verl; Ray is not started."""
+    from medrl.cluster.explain import mapping, plain_command
+    from medrl.cluster.settings import compose, overrides, this_machine
+
+    machine = this_machine(settings)
+    compose(overrides(settings, machine, settings.model.path))
+    data = settings.run_dir / "data"
+    return {
+        "memory": plan.memory,
+        "verl_settings": mapping(settings, machine),
+        "without_medrl": f"medrl data build {path} {data} --prompted && "
+        + plain_command(settings, machine, data, path),
+    }
 
 
 def _load_both(path: Path, overrides: list[str] | None) -> tuple[Any, Any]:
@@ -246,9 +271,13 @@ def _print(facts: dict[str, Any], as_json: bool) -> None:
         if isinstance(value, dict):
             console.print(f"{key}:", markup=False)
             for name, item in value.items():
-                console.print(f"  {name}: {item}", markup=False)
+                console.print(f"  {name}: {item}", markup=False, soft_wrap=True)
+        elif isinstance(value, list) and value:
+            console.print(f"{key}:", markup=False)
+            for item in value:
+                console.print(f"  {item}", markup=False, soft_wrap=True)
         else:
-            console.print(f"{key}: {value}", markup=False)
+            console.print(f"{key}: {value}", markup=False, soft_wrap=True)
 
 
 def _need_run(folder: Path) -> None:

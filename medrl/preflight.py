@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from medrl.data.sample import Sample
 from medrl.data.source import DataSet, load, tell_reasons
 from medrl.dialogue.prompts import load_style
 from medrl.dialogue.tokens import PromptBuilder
 from medrl.errors import MedrlError
-from medrl.learning.model import load_processor, pick_device
+from medrl.learning.model import load_config, load_processor, pick_device
 from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
 from medrl.scoring.rewards import LoadedReward, load_rewards, probe
@@ -66,6 +68,8 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     problems += faults
     if not problems:
         problems += _reward_faults(rewards, builder, everything)
+    memory, misfits = _cluster_plan(recipe, longest)
+    problems += misfits
     if problems:
         raise MedrlError("\n".join(problems))
     warnings = [
@@ -73,7 +77,9 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         for name, items in (("train", train), ("val", val))
         if items.refused
     ]
-    return Plan(recipe, beside or Path.cwd(), train, val, demonstrations, rewards, style, builder, longest, warnings)
+    return Plan(
+        recipe, beside or Path.cwd(), train, val, demonstrations, rewards, style, builder, longest, warnings, memory
+    )
 
 
 def load_split(recipe: Recipe, name: str, beside: Path | None = None) -> DataSet:
@@ -102,6 +108,22 @@ def _cluster_faults(recipe: Recipe) -> list[str]:
     from medrl.cluster.settings import refused
 
     return [*refused(recipe), *machine_faults(recipe)]
+
+
+def _cluster_plan(recipe: Recipe, longest_prompt: int) -> tuple[list[str], list[str]]:
+    """(memory per GPU as a table, what does not divide or fit) of engine verl."""
+    if recipe.engine.name != "verl":
+        return [], []
+    from medrl.cluster.layout import layout_faults
+    from medrl.cluster.memory import estimate, faults
+
+    config = load_config(recipe.model.path)
+    cuda = pick_device(recipe.engine.device) == "cuda"
+    gpu_bytes = torch.cuda.get_device_properties(0).total_memory if cuda and torch.cuda.device_count() else None
+    if misfits := layout_faults(recipe, config):
+        return [], misfits
+    plan = estimate(recipe, config, longest_prompt)
+    return plan.lines(gpu_bytes), faults(plan, gpu_bytes)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ VERL_PLATFORM=cpu. Ray places CPU workers in *logical* GPU slots, since verl cou
 """
 
 import contextlib
-import inspect
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 import torch
 from verl.plugin.platform import PlatformBase, PlatformRegistry
 from verl.utils import distributed
+
+from medrl.cluster.upstream import expect
 
 NAME = "cpu"
 # what verl asks of torch.cuda and torch.cpu does not have
@@ -112,21 +113,12 @@ def _one_gloo_group() -> None:
     verl/utils/distributed.py, initialize_global_process_group_ray (verl 0.9.1).
     """
     upstream = distributed.initialize_global_process_group_ray
-    _expect(upstream, 'backend = backend or f"cpu:gloo,{get_device_name()}:{get_nccl_backend()}"')
+    expect(upstream, 'backend = backend or f"cpu:gloo,{get_device_name()}:{get_nccl_backend()}"')
 
     def initialize_global_process_group_ray(timeout_second: int | None = None, backend: str | None = None) -> None:
         upstream(timeout_second, backend or "gloo")
 
     distributed.initialize_global_process_group_ray = initialize_global_process_group_ray
-
-
-def _expect(function: Any, line: str) -> None:
-    """Refuse to patch a function that is no longer the one the patch was written for."""
-    if line not in inspect.getsource(function):
-        raise RuntimeError(
-            f"{function.__module__}.{function.__name__} no longer contains `{line}`: this verl is not the one medrl was built "
-            "for. Install the versions in constraints.txt."
-        )
 
 
 _one_gloo_group()

@@ -13,10 +13,9 @@ from typing import Any
 
 from omegaconf import OmegaConf, open_dict
 
-from medrl.cluster.settings import Machine, compose, overrides
+from medrl.cluster.settings import Machine, compose, overrides, this_machine
 from medrl.cluster.start import prepare
 from medrl.learning.attempt import StopRequest, attempt
-from medrl.learning.model import pick_device
 from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
 from medrl.record.loggers import ExternalLoggers
@@ -55,7 +54,7 @@ def _steps(
 ) -> Iterator[int]:
     recipe = plan.recipe
     temp = Path(tempfile.gettempdir())  # the supervisor's: removed with everything in it
-    machine = Machine(pick_device(recipe.engine.device), os.cpu_count() or 1)
+    machine = this_machine(recipe)
     start = prepare(plan, run)
     environment = prepare_environment(recipe, machine, temp)
     with ray_cluster(recipe, machine, environment, temp, run.folder / "logs"):

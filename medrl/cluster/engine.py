@@ -16,12 +16,12 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForImageTextToText
-from verl.models.transformers import monkey_patch
 from verl.utils import tensordict_utils as tu
 from verl.utils.device import get_device_name
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
+from medrl.cluster import upstream
 from medrl.cluster.estimators import register_all
 from medrl.errors import MedrlError
 from medrl.learning.model import forbidden_ids, stop_ids
@@ -30,12 +30,7 @@ from medrl.learning.update import adamw, learning_rate
 from medrl.recipe import Optimizer
 
 register_all()  # verl imports this file for its effect
-# verl changes a value-head class of TRL's that TRL 1.x no longer has, and fails when TRL is installed; there is no value head
-# here. Stands in for `from verl.utils.import_utils import is_trl_available` in models/transformers/monkey_patch.py (0.9.1)
-if not hasattr(monkey_patch, "is_trl_available"):
-    raise RuntimeError("verl.models.transformers.monkey_patch has changed: medrl was built for verl 0.9.1.")
-monkey_patch.is_trl_available = lambda: False
-
+upstream.mend()
 NEVER = -1e4  # a logit: no probability in float32, and unlike -inf it keeps p log p a number in verl's own entropy
 
 
@@ -124,9 +119,11 @@ class MedrlEngine(FSDPEngineWithLMHead):
         """
         folder = Path(local_path)
         weights = {}
+        # a tied output layer is named once here, and twice in the state
+        once = {name for named in (self.module.named_parameters(), self.module.named_buffers()) for name, _ in named}
         for name, value in self.module.state_dict().items():  # one parameter at a time is whole, on rank 0 alone
             whole = value.full_tensor() if isinstance(value, DTensor) else value
-            if self.rank == 0:
+            if self.rank == 0 and name in once:
                 weights[name] = whole.detach().to("cpu", copy=True)
         if self.rank == 0:
             # the wrapped module keeps save_pretrained; under LoRA it writes the adapter alone

@@ -4,14 +4,17 @@
 """
 
 import importlib.util
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from medrl.cluster.layout import micro_batch
 from medrl.errors import MedrlError
 from medrl.learning.losses import default_aggregation
+from medrl.learning.model import pick_device
 from medrl.recipe import Recipe
 
 # linear layers of the language model: all that vLLM can adapt in a running server
@@ -72,17 +75,22 @@ OURS = {
     "runs_dir": "the run directory", "seed": "sample order and every rollout's own seed", "data": "samples",
     "prompt": "prompt building", "rewards": "scoring", "scoring": "scoring", "sft": "the cold start, before verl starts",
     "val": "validation", "checkpoint": "checkpoints", "loggers": "loggers", "engine.name": "", "engine.device": "",
-    "engine.threads": "", "engine.start_timeout_s": "", "verl": "raw keys, set last",
+    "engine.threads": "", "engine.start_timeout_s": "", "model.lora_dropout": "refused above 0", "verl": "raw keys, set last",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the run works on. `cpus`: cores of this machine; `flash_attention`: whether the package is installed."""
+    """What the run works on. `cpus`: cores this process may use; `flash_attention`: whether the package is installed."""
 
     device: str
     cpus: int
     flash_attention: bool = field(default_factory=lambda: importlib.util.find_spec("flash_attn") is not None)
+
+
+def this_machine(recipe: Recipe) -> Machine:
+    """The machine this process is on, as the recipe wants to use it."""
+    return Machine(pick_device(recipe.engine.device), len(os.sched_getaffinity(0)))
 
 
 def refused(recipe: Recipe) -> list[str]:
@@ -108,10 +116,7 @@ def overrides(recipe: Recipe, machine: Machine, model_path: str) -> dict[str, An
     algorithm, training, engine = recipe.algorithm, recipe.training, recipe.engine
     aggregation = algorithm.loss_aggregation or default_aggregation(algorithm.advantage)
     workers = engine.nodes * engine.gpus_per_node
-    rollouts = training.prompts_per_step * algorithm.group_size
-    micro = min(
-        training.micro_batch_size, max(1, rollouts // workers), CACHE_FRIENDLY if machine.device == "cpu" else rollouts
-    )
+    micro = micro_batch(recipe) if machine.device == "cuda" else min(CACHE_FRIENDLY, micro_batch(recipe))
     keys: dict[str, Any] = {
         f"{model}.path": model_path,
         f"{model}.external_lib": "medrl.cluster.engine",

@@ -24,6 +24,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.debug import marked_timer
+from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_partitions
 from verl.utils.skip import SkipManager
 from verl.workers.rollout.llm_server import LLMServerManager
 from verl.workers.utils.padding import response_to_nested
@@ -149,7 +150,9 @@ class ClusterTrainer(PPOTrainerSync):
             wait("the FSDP workers to load the model")
             self.actor_rollout_wg.init_model()
             wait("the vLLM servers")
-            self.llm_server_manager = servers.result() if servers else LLMServerManager.create_empty(config=self.config)
+            self.llm_server_manager = (
+                servers.result() if servers else LLMServerManager.create_empty(self.config, self.actor_rollout_wg)
+            )
         self.reward_loop_manager = RewardLoopManager(config=self.config, rm_resource_pool=None)
         self.teacher_model_manager = self.distillation_config = None
         replicas = self.llm_server_manager.get_replicas()
@@ -196,6 +199,30 @@ class ClusterTrainer(PPOTrainerSync):
             len(samples), self.global_steps - 1, recipe.training.prompts_per_step, recipe.seed, recipe.data.shuffle
         )
         return self._batch([samples[index] for index in chosen])
+
+    def _balance_batch(self, batch: Any, metrics: dict[str, Any], *arguments: Any, **named: Any) -> Any:
+        """Rollouts in the order of engine `local`; each minibatch is shared out among the workers by length.
+
+        verl takes them as they were finished, so what a minibatch holds would change from run to run.
+        """
+        batch = super()._balance_batch(batch, metrics, *arguments, **named)  # pads, and asks for the number of workers
+        place = {group: number for number, group in enumerate(self.samples)}  # padding comes last
+
+        def local_order(row: int) -> tuple[int, int]:
+            group, attempt, _ = batch.keys[row].split("_")
+            return place.get(group, len(place)), int(attempt)
+
+        rows = sorted(range(len(batch)), key=local_order)
+        work = calculate_workload(torch.tensor([batch.tags[row]["seq_len"] for row in rows])).tolist()
+        size = len(rows) // self.recipe.training.minibatches
+        workers = max(self.actor_rollout_wg._dispatch_info["actor"]) + 1
+        shares: list[list[int]] = [[] for _ in range(workers)]  # a worker trains on slices of its own share
+        for start in range(0, len(rows), size):
+            parts = get_seqlen_balanced_partitions(work[start : start + size], workers, equal_size=True)
+            for share, part in zip(shares, parts):
+                share += [rows[start + index] for index in part]
+        batch.reorder([row for share in shares for row in share])
+        return batch
 
     def _compute_advantage(self, batch: Any, metrics: dict[str, Any]) -> Any:
         """medrl's advantages and metrics; a rollout without a score is masked out of the loss."""

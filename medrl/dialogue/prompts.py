@@ -7,7 +7,7 @@ The template's hash goes on the run's card, since a changed word is a changed ex
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jinja2
@@ -50,6 +50,10 @@ class PromptStyle:
                     "Write `{{ question }}` exactly once."
                 )
         return turns
+
+    def applied(self, sample: Sample) -> Sample:
+        """The sample with its messages as the model sees them; applying the style again would add it twice."""
+        return replace(sample, messages=tuple(self.messages(sample)))
 
     def demonstration(self, sample: Sample, ground_truth: str) -> str | None:
         """The reply to imitate: `{ground_truth}` filled in, the reasoning dropped where the style does not ask for it."""

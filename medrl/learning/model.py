@@ -48,6 +48,11 @@ def load_processor(path: str) -> tuple[Any, ImageFamily]:
     return processor, family
 
 
+def load_config(path: str) -> Any:
+    """transformers' config of a model, without its weights."""
+    return build_tiny()[0].config if path == "tiny" else AutoConfig.from_pretrained(path)
+
+
 def load_model(model: Model, engine: Engine, seed: int, base_folder: Path) -> Loaded:
     """Load or build the model in the recipe's dtype on the recipe's device.
 

@@ -24,3 +24,4 @@ class Plan:
     builder: PromptBuilder
     longest_prompt: int
     warnings: list[str]
+    memory: list[str]  # what engine verl needs per GPU, as a table; empty for engine local

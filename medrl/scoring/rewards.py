@@ -63,7 +63,7 @@ def probe(rewards: Sequence[LoadedReward], prompt: Prompt) -> None:
         if not reward.applies(prompt.sample):
             continue
         try:
-            _entries(asyncio.run(_call(reward, prompt, reply)))
+            numbers_of(asyncio.run(_call(reward, prompt, reply)))
         except Exception:
             raise MedrlError(
                 f"rewards.{reward.name}: {reward.plugin.path} raised on a trial reply to {prompt.sample.id} "
@@ -94,7 +94,7 @@ async def score_rollouts_async(rollouts: Sequence[Rollout], rewards: Sequence[Lo
             try:
                 if isinstance(result, BaseException):
                     raise result
-                entries = _entries(result)
+                entries = numbers_of(result)
             except Exception as error:  # the boundary: a user's reward may raise anything
                 rollout.missing[reward.name] = _reason(error)
                 continue
@@ -119,17 +119,17 @@ async def _call(reward: LoadedReward, prompt: Prompt, reply: str) -> Any:
     extra_info = copy.deepcopy(prompt.sample.extra_info)
     if prompt.answer_size_px is not None:
         extra_info["image_size"] = list(prompt.answer_size_px)
-    result = reward.plugin.target(
-        data_source=prompt.sample.data_source,
-        solution_str=reply,
-        ground_truth=prompt.ground_truth,
-        extra_info=extra_info,
-        **reward.kwargs,
-    )
+    given = (prompt.sample.data_source, reply, prompt.ground_truth, extra_info)
+    return await result_of(reward, dict(zip(ARGUMENTS, given)))
+
+
+async def result_of(reward: LoadedReward, given: dict[str, Any]) -> Any:
+    """What the reward returns for verl's four arguments, awaited if it is asynchronous."""
+    result = reward.plugin.target(**given, **reward.kwargs)
     return await result if inspect.isawaitable(result) else result
 
 
-def _entries(result: Any) -> dict[str, float]:
+def numbers_of(result: Any) -> dict[str, float]:
     """A reward's return value as named floats with a `score`; what is not a number is left to the reward itself."""
     entries = result if isinstance(result, dict) else {"score": result}
     if "score" not in entries:

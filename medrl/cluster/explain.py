@@ -1,0 +1,79 @@
+"""What `medrl check` shows of a cluster recipe: which verl keys it sets, and the same run as a plain verl command."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from medrl.cluster.settings import MAPPED, Machine, overrides
+from medrl.recipe import Recipe
+
+# what only medrl's trainer reads, and what verl has of its own for it
+ONLY_OURS = (
+    "actor_rollout_ref.model.external_lib", "actor_rollout_ref.actor.optim.override_optimizer_config",
+    "actor_rollout_ref.rollout.val_kwargs.n", "trainer.resume_mode", "trainer.logger", "reward.num_workers",
+)  # fmt: skip
+
+
+def mapping(recipe: Recipe, machine: Machine) -> dict[str, str]:
+    """`our.key=value` to the verl keys it became, every one of them with its value."""
+    keys = overrides(recipe, machine, recipe.model.path)
+    told: dict[str, str] = {}
+    for ours, theirs in MAPPED.items():
+        section, _, name = ours.rpartition(".")
+        value = getattr(getattr(recipe, section) if section else recipe, name)
+        found = {key: _find(keys, key) for key in theirs}
+        told[f"{ours}={_value(value)}"] = ", ".join(f"{key}={_value(item)}" for key, item in found.items())
+    return told
+
+
+def plain_command(recipe: Recipe, machine: Machine, data: Path, recipe_file: Path) -> str:
+    """The nearest run without medrl's trainer: verl's own episodes and checkpoints, medrl's data and rewards.
+
+    `data` holds what `medrl data build RECIPE data --prompted` writes. verl has no linear schedule, does not decay norms
+    apart, and leaves control tokens in the distribution: its numbers come near, not equal.
+    """
+    keys = {key: value for key, value in overrides(recipe, machine, recipe.model.path).items() if key not in ONLY_OURS}
+    schedule = recipe.optimizer.schedule
+    keys |= {
+        "algorithm.adv_estimator": "grpo",
+        "algorithm.norm_adv_by_std_in_grpo": recipe.algorithm.advantage != "dr_grpo",
+        "actor_rollout_ref.actor.optim.lr_scheduler_type": "cosine" if schedule == "cosine" else "constant",
+        "data.train_files": str(data / "train.parquet"),
+        "data.val_files": str(data / "val.parquet"),
+        "data.shuffle": recipe.data.shuffle,
+        "reward.custom_reward_function.path": str(Path(__file__).with_name("plain_reward.py")),
+        "reward.custom_reward_function.name": "compute_score",
+        "reward.custom_reward_function.reward_kwargs": {"recipe": str(recipe_file)},
+        "reward.num_workers": 1,
+        "trainer.logger": ["console"],
+        "trainer.test_freq": recipe.val.every,
+        "trainer.save_freq": recipe.checkpoint.every,
+        "trainer.default_local_dir": str(recipe.run_dir / "plain_verl"),
+    }
+    parts = ["python", "-m", "verl.trainer.main_ppo", *(f"++{key}={_value(value)}" for key, value in keys.items())]
+    return " ".join(shlex.quote(part) for part in parts)
+
+
+def _find(keys: dict[str, Any], wanted: str) -> Any:
+    """A key's value, also where it was set as part of a mapping above it."""
+    if wanted in keys:
+        return keys[wanted]
+    above, _, name = wanted.rpartition(".")
+    inside = keys.get(above)
+    return inside.get(name) if isinstance(inside, dict) else None
+
+
+def _value(value: Any) -> str:
+    """In the grammar of hydra's command line, which verl's is."""
+    if value is None or isinstance(value, (bool, int)):
+        return json.dumps(value)
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(_value, value)) + "]"
+    text = str(value)
+    simple = text and all(letter.isalnum() or letter in "_-./" for letter in text)
+    return text if simple else "'" + text.replace("'", "\\'") + "'"

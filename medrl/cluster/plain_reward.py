@@ -1,0 +1,29 @@
+"""A recipe's rewards as one function of verl's: `reward.custom_reward_function` of a plain verl run points here."""
+
+import asyncio
+import copy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from medrl.recipe import load_recipe
+from medrl.scoring.rewards import LoadedReward, load_rewards, numbers_of, result_of
+
+
+async def compute_score(
+    data_source: str, solution_str: str, ground_truth: str, extra_info: dict[str, Any] | None = None, *, recipe: str
+) -> dict[str, float]:
+    """`score` is the weighted sum of the recipe's rewards; every part is returned as `name/entry` beside it."""
+    extra = extra_info or {}
+    rewards = [one for one in _rewards(recipe) if not one.kinds or extra.get("kind") in one.kinds]
+    given = {"data_source": data_source, "solution_str": solution_str, "ground_truth": ground_truth}
+    results = await asyncio.gather(*(result_of(one, {**given, "extra_info": copy.deepcopy(extra)}) for one in rewards))
+    found = {one.name: numbers_of(result) for one, result in zip(rewards, results)}
+    parts = {f"{name}/{entry}": value for name, entries in found.items() for entry, value in entries.items()}
+    return {"score": sum(one.weight * found[one.name]["score"] for one in rewards), **parts}
+
+
+@cache
+def _rewards(recipe: str) -> list[LoadedReward]:
+    path = Path(recipe)
+    return load_rewards(load_recipe(path).rewards, path.parent)

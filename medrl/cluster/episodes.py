@@ -141,9 +141,9 @@ class EpisodeWorker(_Worker):
             rollout, built = await self._rollout(sample, row["uid"], attempt, trajectory)
         except Exception as error:  # the boundary: verl only counts failed episodes, the trainer wants to know why
             place = traceback.extract_tb(error.__traceback__)[-1]
-            self._faults.append(
-                f"{sample.id}: {type(error).__name__}: {error} ({Path(place.filename).name} line {place.lineno})"
-            )
+            cause = getattr(error, "cause", None) or error  # Ray wraps what was raised on the server, traceback and all
+            what = " ".join(f"{type(cause).__name__}: {cause}".split())[:500]
+            self._faults.append(f"{sample.id}: {what} ({Path(place.filename).name} line {place.lineno})")
             raise
         fields: dict[str, Any] = {"extra_fields": {"rollout": Parcel(_light(rollout))}}
         tag = {"status": "success", "global_steps": row["global_steps"]}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import transfer_queue as tq
+from ray.exceptions import RayError
 from tensordict import TensorDict
 from verl.checkpoint_engine import CheckpointEngineManager
 from verl.experimental.reward_loop import RewardLoopManager
@@ -95,7 +96,7 @@ class ClusterTrainer(PPOTrainerSync):
             self.global_steps, self.timing_raw = step + 1, {}
             metrics: dict[str, Any] = {}
             with marked_timer("step", self.timing_raw):
-                batch = self.step(metrics, self.timing_raw)
+                batch = self._one_step(metrics)
                 self.on_step_end()
             metrics["optimizer/lr"] = learning_rate(recipe.optimizer, step, recipe.training.steps)
             self._compute_metrics(batch, metrics, self.timing_raw, global_steps=step + 1, epoch=0)
@@ -214,7 +215,7 @@ class ClusterTrainer(PPOTrainerSync):
 
         rows = sorted(range(len(batch)), key=local_order)
         work = calculate_workload(torch.tensor([batch.tags[row]["seq_len"] for row in rows])).tolist()
-        size = len(rows) // self.recipe.training.minibatches
+        size = self.config.actor_rollout_ref.actor.ppo_mini_batch_size * self.recipe.algorithm.group_size
         workers = max(self.actor_rollout_wg._dispatch_info["actor"]) + 1
         shares: list[list[int]] = [[] for _ in range(workers)]  # a worker trains on slices of its own share
         for start in range(0, len(rows), size):
@@ -260,6 +261,15 @@ class ClusterTrainer(PPOTrainerSync):
             self.global_steps = int(found.name.removeprefix("global_step_"))
 
     # ---- our own
+
+    def _one_step(self, metrics: dict[str, Any]) -> Any:
+        """verl's `step`; where it ends for want of rollouts, what the episodes met is the reason."""
+        try:
+            return self.step(metrics, self.timing_raw)
+        except RuntimeError as error:
+            if isinstance(error, RayError) or not self.agent_loop_manager:
+                raise
+            raise MedrlError(self._why(f"step {self.global_steps}: {error}")) from error
 
     def _held_out(self, step: int) -> dict[str, float]:
         """Validate and keep the result in eval/; returns it as `val/…` metrics."""
@@ -326,8 +336,9 @@ class ClusterTrainer(PPOTrainerSync):
 
     def _why(self, what: str) -> str:
         faults = self.agent_loop_manager.faults()
+        dead = "vLLM's engine process died. " if any("EngineDead" in fault for fault in faults) else ""
         listed = "\n".join(f"  {fault}" for fault in faults[:3]) or "  no worker gave a reason"
-        return f"{what}. The first reasons:\n{listed}\nThe run resumes from its last checkpoint with the same command."
+        return f"{dead}{what}. The first reasons:\n{listed}\nThe run resumes from its last checkpoint with the same command."
 
     def _save(self, step: int) -> None:
         def write(folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 from ray._private import state as ray_state
+from ray.exceptions import RayError
 
 from medrl.errors import MedrlError
 
@@ -82,13 +83,18 @@ def watch(tell: Callable[[str], None], start_timeout_s: float) -> Iterator[Watch
     watching = Watch(tell, start_timeout_s)
 
     def interrupt(number: int, frame: object) -> None:
-        raise MedrlError(f"{watching.cause}\nThe run resumes from its last checkpoint with the same command.")
+        raise MedrlError(
+            f"{watching.cause}\nWhat each process said is in the run's logs/. "
+            "The run resumes from its last checkpoint with the same command."
+        )
 
     before = signal.signal(signal.SIGUSR1, interrupt)
     thread = threading.Thread(target=watching.run, name="medrl-watch", daemon=True)
     thread.start()
     try:
         yield watching
+    except RayError as error:
+        raise explained(error) from error
     finally:
         watching._ended.set()
         thread.join(LOOK_EVERY_S + 1)
@@ -107,6 +113,34 @@ def resources() -> str:
     return "\n".join(lines)
 
 
+def explained(error: RayError) -> MedrlError:
+    """An exception of Ray's in one sentence a user can act on: whose process died, where, of what."""
+    text = str(error)
+    found = {key: _after(text, key) for key in ("class_name: ", "pid: ", "ip: ")}
+    if found["class_name: "]:
+        detail = _after(text, "Worker exit detail: ").split(" Some common causes")[0] or _after(text, "because ")
+        role = _role(found["class_name: "])
+        what = f"the {role} with pid {found['pid: ']} on {found['ip: ']} died: {detail}"
+    else:
+        cause = getattr(error, "cause", None) or error
+        what = " ".join(f"{type(cause).__name__}: {cause}".split())[:800]
+        if "EngineDead" in text:
+            what = f"vLLM's engine process died: {what}"
+    return MedrlError(
+        f"{what}\nWhat each process said is in the run's logs/. The run resumes from its last checkpoint with the same command."
+    )
+
+
+def _after(text: str, mark: str) -> str:
+    """The rest of the line behind `mark`, or nothing."""
+    return text.partition(mark)[2].partition("\n")[0].strip()
+
+
+def _role(class_name: str) -> str:
+    name = class_name.split(".")[-1].removeprefix("ActorClass(").rstrip(")")
+    return ROLES.get(name, name)
+
+
 def _engine_fault(server: Any) -> str | None:
     engine = getattr(server, "engine", None)
     return str(engine.dead_error) if engine is not None and engine.errored else None
@@ -119,11 +153,10 @@ def _unexpected(actor: dict[str, Any]) -> bool:
 
 
 def _obituary(actor: dict[str, Any]) -> str:
-    name = ROLES.get(actor["ActorClassName"].split(".")[-1], actor["ActorClassName"])
     cause = " ".join(str(actor["DeathCause"]).split())
-    return f"the {name} with pid {actor['Pid']} on {actor['Address']['IPAddress']} died: {cause[:600]}"
+    return f"the {_role(actor['ActorClassName'])} with pid {actor['Pid']} on {actor['Address']['IPAddress']} died: {cause[:600]}"
 
 
 def _names(pending: list[dict[str, Any]]) -> str:
-    names = sorted({ROLES.get(one["ActorClassName"].split(".")[-1], one["ActorClassName"]) for one in pending})
+    names = sorted({_role(one["ActorClassName"]) for one in pending})
     return f" (not placed yet: {', '.join(names)})" if names else ""

@@ -14,7 +14,9 @@ def main(folder: Path) -> None:
     from medrl.learning.model import forbidden_ids, load_model, stop_ids
     from medrl.recipe import load_recipe
 
-    recipe = load_recipe(Path("recipes/quickstart.yaml"), [f"model.path={folder}", "data.val_options.n=8", "sft.steps=0"])
+    recipe = load_recipe(
+        Path("recipes/quickstart.yaml"), [f"model.path={folder}", "data.val_options.n=8", "sft.steps=0"]
+    )
     with tempfile.TemporaryDirectory(prefix="medrl-", dir="/tmp") as temp:
         prepare_environment(recipe, Machine("cpu", 2), Path(temp))
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
@@ -42,12 +44,20 @@ def main(folder: Path) -> None:
             for p in prompts
         ]
         settings = [
-            SamplingParams(temperature=1.0, max_tokens=48, seed=n, logprobs=0, stop_token_ids=stops, logit_bias=bias, detokenize=False)
+            SamplingParams(
+                temperature=1.0,
+                max_tokens=48,
+                seed=n,
+                logprobs=0,
+                stop_token_ids=stops,
+                logit_bias=bias,
+                detokenize=False,
+            )
             for n in range(len(prompts))
         ]
         replies = [answer.outputs[0] for answer in server.generate(asked, settings, use_tqdm=False)]
         ids = [list(reply.token_ids) for reply in replies]
-        ours, mask, _ = loaded.policy.token_logprobs(prompts, ids, temperature=1.0)
+        ours, _, _ = loaded.policy.token_logprobs(prompts, ids, temperature=1.0)
         gaps = [
             abs(float(ours[row, column].detach()) - reply.logprobs[column][token].logprob)
             for row, reply in enumerate(replies)

@@ -56,7 +56,11 @@ def case(folder: Path, room: str, name: str, changes: dict, gives_up: bool, **mo
     """The recipe of one run; `more` are sections laid over `changes`."""
     sections = {key: {**changes.get(key, {}), **more.get(key, {})} for key in {*changes, *more}}
     sections["model"] = {"path": str(folder / "start"), **sections.get("model", {})}
-    sections["engine"] = {"name": {"local": "local", "cluster": "verl"}[room], "start_timeout_s": 300, **sections.get("engine", {})}
+    sections["engine"] = {
+        "name": {"local": "local", "cluster": "verl"}[room],
+        "start_timeout_s": 300,
+        **sections.get("engine", {}),
+    }
     return recipe(
         folder / room,
         name,
@@ -124,6 +128,7 @@ def follow(given: Recipe, recording: dict, temp: Path, resumed_from: Path | None
 
         async def _rollout(self, sample, uid, attempt, trajectory):
             rollout = recording[trajectory["step"] - 1, sample.id, attempt]
+            await asyncio.sleep(len(rollout.token_ids) / 100)  # short replies are finished first, as on a server
             return rollout, Built(rollout.prompt, [])
 
         async def connect(self, client) -> None: ...
@@ -146,9 +151,9 @@ def follow(given: Recipe, recording: dict, temp: Path, resumed_from: Path | None
 
     class RecordedTrainer(ClusterTrainer):
         with_servers = False
-        given_advantages: dict = {}
 
         def on_init_end(self) -> None:  # no servers that weights could go to
+            self.given_advantages = {}
             self.agent_loop_manager = RecordedManager(RecordedWorker(self.config, self.processor))
 
         def on_step_end(self) -> None: ...

@@ -51,14 +51,21 @@ def test_the_journal_has_the_names_of_engine_local_and_verls_own(finished, tmp_p
         ours, theirs = ({key for e in journal(one) if e["stage"] == stage for key in e} for one in (run, beside))
         assert theirs - LOCAL_ONLY <= ours, sorted(theirs - ours)
     last = journal(run)[-1]
-    assert {"reward/answer/score", "reward/answer/answered", "reward/format/score", "val/reward/answer/score"} <= last.keys()
+    assert {
+        "reward/answer/score",
+        "reward/answer/answered",
+        "reward/format/score",
+        "val/reward/answer/score",
+    } <= last.keys()
     assert {"actor/pg_loss", "critic/score/mean", "timing_s/update_actor", "perf/throughput"} <= last.keys()
 
 
 def test_vllm_and_the_actor_are_one_policy(finished):
     gaps = [entry["policy/engine_gap"] for entry in journal(finished[0]) if "policy/engine_gap" in entry]
     assert len(gaps) == 6 and max(gaps) < 1e-3
-    assert max(gaps) > 0, "two programs never agree to the last bit; equal numbers would be one number compared with itself"
+    assert max(gaps) > 0, (
+        "two programs never agree to the last bit; equal numbers would be one number compared with itself"
+    )
 
 
 def test_every_rollout_is_kept_with_its_scores(finished):
@@ -91,7 +98,12 @@ def test_the_exported_folder_loads_in_transformers_and_in_engine_local(finished,
 def test_the_exported_folder_gives_vllm_the_same_probabilities(exported):
     compare = Path(__file__).parent / "compare_vllm.py"
     done = subprocess.run(
-        [sys.executable, str(compare), str(exported)], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, str(compare), str(exported)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])

@@ -69,6 +69,7 @@ def test_the_installed_verl_takes_every_setting_and_refuses_a_wrong_one(tmp_path
 def test_the_printed_command_says_the_same_in_verls_own_grammar(tmp_path):
     from hydra import compose as hydra_compose
     from hydra import initialize_config_module
+    from omegaconf import OmegaConf
 
     made = recipe(tmp_path, model={"lora_rank": 4})
     words = shlex.split(plain_command(made, CPU, Path("/data"), Path("my recipe.yaml")))
@@ -76,10 +77,13 @@ def test_the_printed_command_says_the_same_in_verls_own_grammar(tmp_path):
     with initialize_config_module("verl.trainer.config", version_base=None):
         plain = hydra_compose("ppo_trainer", overrides=words[3:])
     ours = compose(settings(tmp_path, model={"lora_rank": 4}))
-    for path in ("actor_rollout_ref.actor.clip_ratio_c", "actor_rollout_ref.model.target_modules", "trainer.nnodes",
-                 "actor_rollout_ref.actor.optim.betas", "actor_rollout_ref.rollout.engine_kwargs.vllm.mm_processor_kwargs"):  # fmt: skip
-        from omegaconf import OmegaConf
-
+    for path in (
+        "actor_rollout_ref.actor.clip_ratio_c",
+        "actor_rollout_ref.model.target_modules",
+        "actor_rollout_ref.actor.optim.betas",
+        "actor_rollout_ref.rollout.engine_kwargs.vllm.mm_processor_kwargs",
+        "trainer.nnodes",
+    ):
         assert OmegaConf.select(plain, path) == OmegaConf.select(ours, path), path
     assert plain.reward.custom_reward_function.reward_kwargs.recipe == "my recipe.yaml"
 

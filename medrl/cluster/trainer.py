@@ -234,9 +234,10 @@ class ClusterTrainer(PPOTrainerSync):
         mask = data["response_mask"]
         rollouts = self._unpack(batch.keys, data.pop("extra_fields"))
         # verl pads a batch that does not divide with copies; they carry no rollout and get advantage 0
-        self.rollouts = sorted((one for one in rollouts if one is not None), key=lambda one: one.attempt)
-        order = {id(sample): place for place, sample in enumerate(self.samples.values())}
-        self.rollouts.sort(key=lambda one: order[id(one.prompt.sample)])
+        place = {id(sample): number for number, sample in enumerate(self.samples.values())}
+        self.rollouts = sorted(
+            (one for one in rollouts if one is not None), key=lambda one: (place[id(one.prompt.sample)], one.attempt)
+        )
         metrics |= {
             "data/lost_samples": self._lost(),
             **give_advantages(self.recipe, self.rollouts, self.global_steps - 1),

@@ -87,6 +87,7 @@ def test_its_adapter_rewards_style_and_model_family_exist(name):
     assert most + 100 <= recipe.sampling.max_prompt_tokens
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("name", RECIPES)
 def test_verl_takes_its_settings(name):
     from medrl.cluster.settings import Machine, compose, overrides, refused

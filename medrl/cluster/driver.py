@@ -89,6 +89,7 @@ def prepare_environment(recipe: Recipe, machine: Machine, temp: Path) -> dict[st
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "true",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_prestart_worker_first_driver": "0",  # verl has actors only; idle workers would import for nothing
         "RAY_worker_niceness": "0",  # the workers are the job; at Ray's 15 any other process starves them
         "TRANSFER_QUEUE_ENABLE": "1",
     }
@@ -97,7 +98,7 @@ def prepare_environment(recipe: Recipe, machine: Machine, temp: Path) -> dict[st
         variables |= {
             "VERL_PLATFORM": "cpu",
             "VERL_USE_EXTERNAL_MODULES": "medrl.cluster.cpu_platform",
-            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
             "VLLM_CPU_SGL_KERNEL": "0",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": str(threads),

@@ -110,7 +110,7 @@ def record(given: Recipe) -> dict:
     return {place: replace(one, advantage=None) for place, one in by_place.items()}
 
 
-def follow(given: Recipe, recording: dict, temp: Path, resumed_from: Path | None = None) -> None:
+def follow(given: Recipe, recording: dict, resumed_from: Path | None = None) -> None:
     """Run engine `verl` on recorded rollouts; the Ray cluster is there."""
     import transfer_queue as tq
     from omegaconf import OmegaConf, open_dict
@@ -130,8 +130,6 @@ def follow(given: Recipe, recording: dict, temp: Path, resumed_from: Path | None
             rollout = recording[trajectory["step"] - 1, sample.id, attempt]
             await asyncio.sleep(len(rollout.token_ids) / 100)  # short replies are finished first, as on a server
             return rollout, Built(rollout.prompt, [])
-
-        async def connect(self, client) -> None: ...
 
     class RecordedManager:
         """In place of the workers' processes: the same worker, in this one."""
@@ -228,19 +226,19 @@ def main(folder: Path) -> None:
     make_start(folder)
     whole = record(case(folder, "local", "whole", WHOLE, gives_up=True))
     halves = record(case(folder, "local", "halves", HALVES, gives_up=False))
-    with tempfile.TemporaryDirectory(prefix="h4-", dir="/tmp") as short:  # a unix socket's path is short
+    with tempfile.TemporaryDirectory(prefix="mp-", dir="/tmp") as short:  # a unix socket's path is short
         temp = Path(short)
         given = case(folder, "cluster", "whole", WHOLE, gives_up=True)
         environment = prepare_environment(given, Machine("cpu", os.cpu_count() or 1), temp)
         with two_nodes(temp), ray_cluster(given, Machine("cpu", 2), environment, temp, folder / "logs"):
-            follow(given, whole, temp)
+            follow(given, whole)
             resumed = case(folder, "cluster", "resumed", WHOLE, gives_up=True)
-            follow(resumed, whole, temp, given.run_dir / "checkpoints" / "global_step_2")
-            follow(case(folder, "cluster", "halves", HALVES, gives_up=False), halves, temp)
+            follow(resumed, whole, given.run_dir / "checkpoints" / "global_step_2")
+            follow(case(folder, "cluster", "halves", HALVES, gives_up=False), halves)
             one_step = {"training": {"steps": 1}, "model": {"lora_rank": 4, "lora_alpha": 8}}
-            follow(case(folder, "cluster", "adapter", WHOLE, gives_up=True, **one_step), whole, temp)
+            follow(case(folder, "cluster", "adapter", WHOLE, gives_up=True, **one_step), whole)
             two = {"engine": {"nodes": 2, "gpus_per_node": 1}}
-            follow(case(folder, "cluster", "two", WHOLE, gives_up=True, **two), whole, temp)
+            follow(case(folder, "cluster", "two", WHOLE, gives_up=True, **two), whole)
 
 
 if __name__ == "__main__":

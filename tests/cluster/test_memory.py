@@ -90,6 +90,7 @@ def test_weights_gradients_and_moments_are_what_torch_allocates(lora_rank):
         assert plan.update[part] == sum(tensor.nbytes for tensor in tensors), part
 
 
+@pytest.mark.cluster
 def test_logits_are_what_the_engine_of_the_update_allocates():
     from medrl.cluster.engine import MedrlEngine  # imports verl
 

@@ -95,7 +95,7 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJson =
         "warnings": plan.warnings,
     }
     if settings.engine.name == "verl":
-        facts |= _cluster_facts(settings, plan, recipe)
+        facts |= _cluster_facts(settings, plan, recipe, overrides or [])
     _print(facts, as_json)
 
 
@@ -199,19 +199,17 @@ def _supervised(settings: Any) -> int | None:
     return supervise([sys.executable, "-m", "medrl", *sys.argv[1:]], settings.run_dir, temp)
 
 
-def _cluster_facts(settings: Any, plan: Any, path: Path) -> dict[str, Any]:
+def _cluster_facts(settings: Any, plan: Any, path: Path, changes: list[str]) -> dict[str, Any]:
     """What engine verl makes of the recipe, checked by the installed verl; Ray is not started."""
     from medrl.cluster.explain import mapping, plain_command
     from medrl.cluster.settings import compose, overrides, this_machine
 
     machine = this_machine(settings)
     compose(overrides(settings, machine, settings.model.path))
-    data = settings.run_dir / "data"
     return {
         "memory": plan.memory,
         "verl_settings": mapping(settings, machine),
-        "without_medrl": f"medrl data build {path} {data} --prompted && "
-        + plain_command(settings, machine, data, path),
+        "without_medrl": plain_command(settings, machine, settings.run_dir / "data", path, changes),
     }
 
 

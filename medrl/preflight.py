@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from medrl.data.sample import Sample
 from medrl.data.source import DataSet, load, tell_reasons
 from medrl.dialogue.prompts import load_style
@@ -115,11 +113,10 @@ def _cluster_plan(recipe: Recipe, longest_prompt: int) -> tuple[list[str], list[
     if recipe.engine.name != "verl":
         return [], []
     from medrl.cluster.layout import layout_faults
-    from medrl.cluster.memory import estimate, faults
+    from medrl.cluster.memory import estimate, faults, gpu_memory
 
     config = load_config(recipe.model.path)
-    cuda = pick_device(recipe.engine.device) == "cuda"
-    gpu_bytes = torch.cuda.get_device_properties(0).total_memory if cuda and torch.cuda.device_count() else None
+    gpu_bytes = gpu_memory() if pick_device(recipe.engine.device) == "cuda" else None
     if misfits := layout_faults(recipe, config):
         return [], misfits
     plan = estimate(recipe, config, longest_prompt)

@@ -39,11 +39,11 @@ class MedrlEngine(FSDPEngineWithLMHead):
     """One rank's share of the policy (or of the frozen reference)."""
 
     def initialize(self) -> None:
-        super().initialize()
         if self.engine_config.strategy == "fsdp" or self.model_config.use_fused_kernels:
             raise MedrlError(
                 "engine verl works with strategy fsdp2 and without fused kernels, which never show the logits."
             )
+        super().initialize()
         tokenizer = self.model_config.tokenizer
         stops = stop_ids(self.model_config.generation_config, tokenizer)
         self._forbidden = torch.tensor(

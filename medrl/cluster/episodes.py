@@ -32,6 +32,7 @@ from medrl.scoring.rewards import LoadedReward, load_rewards, score_rollouts_asy
 from medrl.vision.resize import family_of
 
 HELD_PROMPTS = 512  # built prompts a worker keeps: all attempts of a group share one
+BAD_SAMPLE = "MedrlError: "  # in a fault: the sample itself is of no use, its file gone for example
 _Worker: Any = AgentLoopWorkerTQ.__ray_metadata__.modified_class  # the class under verl's @ray.remote
 
 
@@ -46,8 +47,16 @@ class Built:
 class ServerEngine:
     """rollout's Engine over verl's client of the vLLM servers, for one prompt."""
 
-    def __init__(self, client: Any, built: Built, stops: Sequence[int], bias: dict[int, float], request: str) -> None:
-        self.client, self.built, self.stops, self.bias, self.request = client, built, frozenset(stops), bias, request
+    def __init__(
+        self, client: Any, pictures: list[Image], stops: Sequence[int], bias: dict[int, float], request: str
+    ) -> None:
+        self.client, self.pictures, self.stops, self.bias, self.request = (
+            client,
+            pictures,
+            frozenset(stops),
+            bias,
+            request,
+        )
 
     async def generate(self, prompt: Prompt, token_ids: Sequence[int], sampling: Sampling) -> Generation:
         greedy = sampling.temperature == 0
@@ -67,7 +76,7 @@ class ServerEngine:
             request_id=self.request,  # the turns of one episode go to one server and find their prefix cached
             prompt_ids=[*prompt.token_ids, *token_ids],
             sampling_params=parameters,
-            image_data=self.built.pictures or None,
+            image_data=self.pictures or None,
         )
         ids = list(output.token_ids)
         if not ids or output.stop_reason == "aborted":
@@ -172,7 +181,7 @@ class EpisodeWorker(_Worker):
             recipe.sampling.max_new_tokens,
             derive_seed(recipe.seed, *place, sample.id, attempt),
         )
-        engine = ServerEngine(self.llm_client, built, self._stops, self._bias, f"{uid}_{attempt}")
+        engine = ServerEngine(self.llm_client, built.pictures, self._stops, self._bias, f"{uid}_{attempt}")
         rollout = await run_episode(engine, self._builder, built.prompt, attempt, sampling)
         await score_rollouts_async([rollout], self._rewards)
         return rollout, built

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ def mapping(recipe: Recipe, machine: Machine) -> dict[str, str]:
     return told
 
 
-def plain_command(recipe: Recipe, machine: Machine, data: Path, recipe_file: Path) -> str:
+def plain_command(recipe: Recipe, machine: Machine, data: Path, recipe_file: Path, changes: Sequence[str] = ()) -> str:
     """The nearest run without medrl's trainer: verl's own episodes and checkpoints, medrl's data and rewards.
 
-    `data` holds what `medrl data build RECIPE data --prompted` writes. verl has no linear schedule, does not decay norms
+    `changes` are the recipe's overrides, which `recipe_file` does not have. Data come first, from `medrl data build
+    --prompted`; `tiny` has no folder verl could load, so name one. verl has no linear schedule, does not decay norms
     apart, and leaves control tokens in the distribution: its numbers come near, not equal.
     """
     keys = {key: value for key, value in overrides(recipe, machine, recipe.model.path).items() if key not in ONLY_OURS}
@@ -44,7 +46,7 @@ def plain_command(recipe: Recipe, machine: Machine, data: Path, recipe_file: Pat
         "data.shuffle": recipe.data.shuffle,
         "reward.custom_reward_function.path": str(Path(__file__).with_name("plain_reward.py")),
         "reward.custom_reward_function.name": "compute_score",
-        "reward.custom_reward_function.reward_kwargs": {"recipe": str(recipe_file)},
+        "reward.custom_reward_function.reward_kwargs": {"recipe": str(recipe_file), "changes": list(changes)},
         "reward.num_workers": 1,
         "trainer.logger": ["console"],
         "trainer.test_freq": recipe.val.every,
@@ -52,7 +54,8 @@ def plain_command(recipe: Recipe, machine: Machine, data: Path, recipe_file: Pat
         "trainer.default_local_dir": str(recipe.run_dir / "plain_verl"),
     }
     parts = ["python", "-m", "verl.trainer.main_ppo", *(f"++{key}={_value(value)}" for key, value in keys.items())]
-    return " ".join(shlex.quote(part) for part in parts)
+    build = ["medrl", "data", "build", str(recipe_file), str(data), *changes, "--prompted"]
+    return f"{shlex.join(build)} && {shlex.join(parts)}"
 
 
 def _find(keys: dict[str, Any], wanted: str) -> Any:

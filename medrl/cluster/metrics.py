@@ -41,9 +41,10 @@ def journal_metrics(metrics: dict[str, Any]) -> dict[str, float]:
     for ours, theirs in SAME.items():
         if found := [plain[name] for name in theirs if name in plain]:
             plain[ours] = sum(found)
-    plain["policy/loss"] = plain.get("actor/pg_loss", 0.0) + plain.get("actor/kl_loss", 0.0) * plain.get(
-        "actor/kl_coef", 0.0
-    )
+    if "actor/pg_loss" in plain:  # a loss that is not a number is left out, not told as 0
+        plain["policy/loss"] = plain["actor/pg_loss"] + plain.get("actor/kl_loss", 0.0) * plain.get(
+            "actor/kl_coef", 0.0
+        )
     return plain
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,17 @@ from medrl.scoring.rewards import LoadedReward, load_rewards, numbers_of, result
 
 
 async def compute_score(
-    data_source: str, solution_str: str, ground_truth: str, extra_info: dict[str, Any] | None = None, *, recipe: str
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: dict[str, Any] | None = None,
+    *,
+    recipe: str,
+    changes: Sequence[str] = (),
 ) -> dict[str, float]:
     """`score` is the weighted sum of the recipe's rewards; every part is returned as `name/entry` beside it."""
     extra = extra_info or {}
-    rewards = [one for one in _rewards(recipe) if not one.kinds or extra.get("kind") in one.kinds]
+    rewards = [one for one in _rewards(recipe, tuple(changes)) if not one.kinds or extra.get("kind") in one.kinds]
     given = {"data_source": data_source, "solution_str": solution_str, "ground_truth": ground_truth}
     results = await asyncio.gather(*(result_of(one, {**given, "extra_info": copy.deepcopy(extra)}) for one in rewards))
     found = {one.name: numbers_of(result) for one, result in zip(rewards, results)}
@@ -24,6 +31,6 @@ async def compute_score(
 
 
 @cache
-def _rewards(recipe: str) -> list[LoadedReward]:
+def _rewards(recipe: str, changes: tuple[str, ...]) -> list[LoadedReward]:
     path = Path(recipe)
-    return load_rewards(load_recipe(path).rewards, path.parent)
+    return load_rewards(load_recipe(path, changes).rewards, path.parent)

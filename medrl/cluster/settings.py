@@ -103,10 +103,8 @@ def refused(recipe: Recipe) -> list[str]:
         )
     if recipe.model.lora_alpha % 1:
         faults.append(f"model.lora_alpha={recipe.model.lora_alpha}: verl takes whole numbers only")
-    if recipe.model.dtype == "bfloat16" and recipe.engine.device == "cpu":
-        faults.append(
-            "model.dtype=bfloat16 on engine.device=cpu is several times slower than float32; leave it at auto"
-        )
+    if recipe.model.dtype == "bfloat16" and pick_device(recipe.engine.device) == "cpu":
+        faults.append("model.dtype=bfloat16 on a CPU is several times slower than float32; leave it at auto")
     return faults
 
 

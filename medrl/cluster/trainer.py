@@ -30,10 +30,10 @@ from verl.utils.skip import SkipManager
 from verl.workers.rollout.llm_server import LLMServerManager
 from verl.workers.utils.padding import response_to_nested
 
-from medrl.cluster.episodes import EpisodeManager
+from medrl.cluster.episodes import BAD_SAMPLE, EpisodeManager
 from medrl.cluster.metrics import journal_metrics, policy_metrics
 from medrl.cluster.start import Start
-from medrl.cluster.watch import Watch
+from medrl.cluster.watch import GO_ON, Watch
 from medrl.data.sample import Sample
 from medrl.errors import MedrlError
 from medrl.evaluation.validate import best_constant, summarise
@@ -270,7 +270,7 @@ class ClusterTrainer(PPOTrainerSync):
         except RuntimeError as error:
             if isinstance(error, RayError) or not self.agent_loop_manager:
                 raise
-            raise MedrlError(self._why(f"step {self.global_steps}: {error}")) from error
+            raise MedrlError(_why(f"step {self.global_steps}: {error}", self.agent_loop_manager.faults())) from error
 
     def _held_out(self, step: int) -> dict[str, float]:
         """Validate and keep the result in eval/; returns it as `val/…` metrics."""
@@ -285,13 +285,13 @@ class ClusterTrainer(PPOTrainerSync):
         self.agent_loop_manager.generate_sequences(batch)
         found, _ = self.replay_buffer.sample(global_steps=step, partition_id="val", batch_size=len(keys))
         if not found.keys:
-            raise MedrlError(self._why("every held-out episode failed"))
+            raise MedrlError(_why("every held-out episode failed", self.agent_loop_manager.faults()))
         data = tq.kv_batch_get(keys=found.keys, partition_id="val", select_fields=["extra_fields"])
         by_key = dict(zip(found.keys, self._unpack(found.keys, data["extra_fields"])))
         tq.kv_clear(keys=found.keys, partition_id="val")
         self.samples = train_samples
         if missing := [key for key in keys for n in range(attempts + 1) if f"{key}_{n}_0" not in by_key]:
-            raise MedrlError(self._why(f"{len(missing)} held-out episodes failed"))
+            raise MedrlError(_why(f"{len(missing)} held-out episodes failed", self.agent_loop_manager.faults()))
         sampled = [by_key[f"{key}_{attempt}_0"] for key in keys for attempt in range(attempts)]
         greedy = [by_key[f"{key}_{attempts}_0"] for key in keys]
         return keep_validation(self.run, step, summarise(sampled, greedy, attempts), sampled, self.constant)
@@ -327,19 +327,19 @@ class ClusterTrainer(PPOTrainerSync):
         return found
 
     def _lost(self) -> int:
-        """Samples of this step no episode could be made of. Any other fault in an episode ends the run."""
-        complete = {id(one.prompt.sample) for one in self.rollouts}
-        lost = [sample for sample in self.samples.values() if id(sample) not in complete]
-        expected = (len(self.samples) - len(lost)) * self.recipe.algorithm.group_size
-        if len(self.rollouts) < expected or len(lost) == len(self.samples):
-            raise MedrlError(self._why(f"step {self.global_steps}: {expected - len(self.rollouts)} episodes failed"))
-        return len(lost)
-
-    def _why(self, what: str) -> str:
+        """Samples of this step that no prompt could be built of. Any other fault in an episode ends the run."""
+        made = {id(one.prompt.sample) for one in self.rollouts}
+        lost = [sample for sample in self.samples.values() if id(sample) not in made]
+        absent = len(self.samples) * self.recipe.algorithm.group_size - len(self.rollouts)
+        if not absent:
+            return 0
         faults = self.agent_loop_manager.faults()
-        dead = "vLLM's engine process died. " if any("EngineDead" in fault for fault in faults) else ""
-        listed = "\n".join(f"  {fault}" for fault in faults[:3]) or "  no worker gave a reason"
-        return f"{dead}{what}. The first reasons:\n{listed}\nThe run resumes from its last checkpoint with the same command."
+        unbuilt = absent == len(lost) * self.recipe.algorithm.group_size and all(
+            BAD_SAMPLE in fault for fault in faults
+        )
+        if not faults or not unbuilt or len(lost) == len(self.samples):
+            raise MedrlError(_why(f"step {self.global_steps}: {absent} episodes failed", faults))
+        return len(lost)
 
     def _save(self, step: int) -> None:
         def write(folder: Path) -> None:
@@ -347,3 +347,10 @@ class ClusterTrainer(PPOTrainerSync):
             write_json(folder / "trainer.json", {"step": step})
 
         save_checkpoint(self.run.checkpoints, step, write, self.recipe.checkpoint.keep)
+
+
+def _why(what: str, faults: list[str]) -> str:
+    """What went wrong with the first reasons that episodes gave, and how to go on."""
+    dead = "vLLM's engine process died. " if any("EngineDead" in fault for fault in faults) else ""
+    listed = "\n".join(f"  {fault}" for fault in faults[:3]) or "  no worker gave a reason"
+    return f"{dead}{what}. The first reasons:\n{listed}\n{GO_ON}"

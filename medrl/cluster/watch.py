@@ -18,6 +18,7 @@ from ray.exceptions import RayError
 from medrl.errors import MedrlError
 
 LOOK_EVERY_S, TELL_EVERY_S, ANSWER_WITHIN_S = 2.0, 60.0, 30.0
+GO_ON = "What each process said is in the run's logs/. The run resumes from its last checkpoint with the same command."
 ROLES = {"WorkerDict": "FSDP worker", "vLLMHttpServer": "vLLM server", "EpisodeWorker": "episode worker"}
 
 
@@ -37,14 +38,15 @@ class Watch:
 
     def look(self) -> str | None:
         """The reason why the run cannot go on, or None."""
-        table = ray_state.actors()
-        dead = [one for one in table.values() if one["State"] == "DEAD" and _unexpected(one)]
-        if dead:
-            return "\n".join(_obituary(one) for one in dead[:3])
+        mine = ray.get_runtime_context().get_job_id()  # a shared cluster has the actors of others too
+        table = [one for one in ray_state.actors().values() if one["JobID"] == mine]
+        for one in table:
+            if one["State"] == "DEAD" and (death := _death(one)):
+                return f"the {_role(one['ActorClassName'])} with pid {one['Pid']} on {one['Address']['IPAddress']} died: {death}"
         if fault := self._servers_fault():
             return fault
         waited = time.monotonic() - self._since
-        pending = [one for one in table.values() if one["State"] in ("PENDING_CREATION", "DEPENDENCIES_UNREADY")]
+        pending = [one for one in table if one["State"] in ("PENDING_CREATION", "DEPENDENCIES_UNREADY")]
         if time.monotonic() - self._told > TELL_EVERY_S:
             self._told = time.monotonic()
             self.tell(f"waiting for {self._what} since {waited:.0f} s{_names(pending)}")
@@ -83,10 +85,7 @@ def watch(tell: Callable[[str], None], start_timeout_s: float) -> Iterator[Watch
     watching = Watch(tell, start_timeout_s)
 
     def interrupt(number: int, frame: object) -> None:
-        raise MedrlError(
-            f"{watching.cause}\nWhat each process said is in the run's logs/. "
-            "The run resumes from its last checkpoint with the same command."
-        )
+        raise MedrlError(f"{watching.cause}\n{GO_ON}")
 
     before = signal.signal(signal.SIGUSR1, interrupt)
     thread = threading.Thread(target=watching.run, name="medrl-watch", daemon=True)
@@ -126,9 +125,7 @@ def explained(error: RayError) -> MedrlError:
         what = " ".join(f"{type(cause).__name__}: {cause}".split())[:800]
         if "EngineDead" in text:
             what = f"vLLM's engine process died: {what}"
-    return MedrlError(
-        f"{what}\nWhat each process said is in the run's logs/. The run resumes from its last checkpoint with the same command."
-    )
+    return MedrlError(f"{what}\n{GO_ON}")
 
 
 def _after(text: str, mark: str) -> str:
@@ -146,15 +143,20 @@ def _engine_fault(server: Any) -> str | None:
     return str(engine.dead_error) if engine is not None and engine.errored else None
 
 
-def _unexpected(actor: dict[str, Any]) -> bool:
-    """Not ended by us or by the end of its job."""
-    cause = str(actor["DeathCause"])
-    return not any(calm in cause for calm in ("ray.kill", "INTENDED", "owner", "job finished", "out of scope"))
-
-
-def _obituary(actor: dict[str, Any]) -> str:
-    cause = " ".join(str(actor["DeathCause"]).split())
-    return f"the {_role(actor['ActorClassName'])} with pid {actor['Pid']} on {actor['Address']['IPAddress']} died: {cause[:600]}"
+def _death(actor: dict[str, Any]) -> str | None:
+    """Of what a dead actor died; None when it was ended on purpose, by us or because nobody holds it any more."""
+    cause = actor["DeathCause"]
+    kind = cause.WhichOneof("context")
+    if kind == "actor_died_error_context":
+        context = cause.actor_died_error_context
+        ended = (
+            context.Reason.Name(context.reason) in ("RAY_KILL", "OUT_OF_SCOPE", "REF_DELETED")
+            or "INTENDED" in context.error_message
+        )
+        return None if ended else " ".join(context.error_message.split()).split(" Some common causes")[0]
+    if kind == "creation_task_failure_context":  # what its __init__ raised, without the traceback
+        return cause.creation_task_failure_context.formatted_exception_string.strip().splitlines()[-1]
+    return " ".join(str(cause).split())[:600]
 
 
 def _names(pending: list[dict[str, Any]]) -> str:

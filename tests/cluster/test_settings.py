@@ -72,7 +72,11 @@ def test_the_printed_command_says_the_same_in_verls_own_grammar(tmp_path):
     from omegaconf import OmegaConf
 
     made = recipe(tmp_path, model={"lora_rank": 4})
-    words = shlex.split(plain_command(made, CPU, Path("/data"), Path("my recipe.yaml")))
+    line = plain_command(made, CPU, Path("/data"), Path("my recipe.yaml"), ["data.root=/my data", "seed=3"])
+    build, _, train = line.partition(" && ")
+    changes = ["data.root=/my data", "seed=3"]
+    assert shlex.split(build) == ["medrl", "data", "build", "my recipe.yaml", "/data", *changes, "--prompted"]
+    words = shlex.split(train)
     assert words[:3] == ["python", "-m", "verl.trainer.main_ppo"]
     with initialize_config_module("verl.trainer.config", version_base=None):
         plain = hydra_compose("ppo_trainer", overrides=words[3:])
@@ -85,7 +89,8 @@ def test_the_printed_command_says_the_same_in_verls_own_grammar(tmp_path):
         "trainer.nnodes",
     ):
         assert OmegaConf.select(plain, path) == OmegaConf.select(ours, path), path
-    assert plain.reward.custom_reward_function.reward_kwargs.recipe == "my recipe.yaml"
+    given = plain.reward.custom_reward_function.reward_kwargs
+    assert given.recipe == "my recipe.yaml" and list(given.changes) == changes
 
 
 def test_check_shows_what_became_of_each_key(tmp_path):
@@ -94,3 +99,17 @@ def test_check_shows_what_became_of_each_key(tmp_path):
         "actor_rollout_ref.actor.use_kl_loss=true, actor_rollout_ref.actor.kl_loss_coef=0.1"
     )
     assert len(told) == len(MAPPED)
+
+
+def test_the_plain_reward_is_the_weighted_sum_of_the_recipes_with_its_changes():
+    import asyncio
+
+    from medrl.cluster.plain_reward import compute_score
+
+    path, changes = (
+        "recipes/blood_cells.yaml",
+        ["data.root=/nowhere", "rewards.format.weight=0.5"],
+    )  # root is `???` in the file
+    reply, extra = "<think>round</think><answer>B</answer>", {"kind": "choice", "options": {"A": "red", "B": "white"}}
+    found = asyncio.run(compute_score("bccd", reply, "B", extra, recipe=path, changes=changes))
+    assert found["answer/score"] == found["format/score"] == 1.0 and found["score"] == 1.5

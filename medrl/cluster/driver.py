@@ -101,6 +101,7 @@ def prepare_environment(recipe: Recipe, machine: Machine, temp: Path) -> dict[st
             "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
             "VLLM_CPU_SGL_KERNEL": "0",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "TORCH_COMPILE_DISABLE": "1",  # vLLM compiles two small functions with the C++ compiler: 10 s, every time
             "OMP_NUM_THREADS": str(threads),
             "PYTHONPATH": os.pathsep.join([_vllm_named_as_verl_expects(temp), *_python_path()]),
         }

@@ -23,6 +23,7 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
 from medrl.cluster import upstream
 from medrl.cluster.estimators import register_all
+from medrl.cluster.shared_pictures import read_once
 from medrl.errors import MedrlError
 from medrl.learning.model import forbidden_ids, stop_ids
 from medrl.learning.policy import TOKENS_TOGETHER, look_up
@@ -159,6 +160,8 @@ class MedrlEngine(FSDPEngineWithLMHead):
 
     def _build_module(self) -> torch.nn.Module:
         module = super()._build_module()
+        if (tower := getattr(module.model, "visual", None)) is not None:
+            read_once(tower)
         if self._extra.get("freeze_vision"):
             module.model.visual.requires_grad_(False)
         return module

@@ -7,7 +7,7 @@ Rollout travels back to the trainer beside the tensors verl trains on, so nothin
 import asyncio
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from PIL.Image import Image
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
+from medrl.cluster.parcel import packed
 from medrl.data.sample import Sample
 from medrl.dialogue.prompts import load_style
 from medrl.dialogue.tokens import Prompt, PromptBuilder
@@ -33,15 +34,17 @@ from medrl.vision.resize import family_of
 
 HELD_PROMPTS = 512  # built prompts a worker keeps: all attempts of a group share one
 BAD_SAMPLE = "MedrlError: "  # in a fault: the sample itself is of no use, its file gone for example
+Row = tuple[str, dict[str, Any], dict[str, Any]]  # a rollout's key, fields and tag in TransferQueue
 _Worker: Any = AgentLoopWorkerTQ.__ray_metadata__.modified_class  # the class under verl's @ray.remote
 
 
-@dataclass(frozen=True)
+@dataclass
 class Built:
-    """A prompt and the pictures the server makes its own features from."""
+    """A prompt, the pictures the server makes its own features from, and what the attempts of its group share."""
 
     prompt: Prompt
     pictures: list[Image]
+    positions: torch.Tensor | None = None  # (kinds of position, prompt tokens), once they have been asked for
 
 
 class ServerEngine:
@@ -90,6 +93,7 @@ class EpisodeWorker(_Worker):
     def __init__(self, config: Any, *arguments: Any, **named: Any) -> None:
         super().__init__(config, *arguments, **named)
         self._built: dict[str, asyncio.Task[Built]] = {}
+        self._finished: dict[str, list[Row]] = {}  # of the groups that are not complete yet
         self._faults: list[str] = []
 
     @cached_property
@@ -136,6 +140,11 @@ class EpisodeWorker(_Worker):
         found, self._faults = self._faults, []
         return found
 
+    async def _run_prompt(self, prompt: dict[str, Any], *arguments: Any, **named: Any) -> None:
+        uid = prompt["uid"]
+        await super()._run_prompt(prompt, *arguments, **named)
+        self._finished.pop(uid, None)  # of a group with a failed attempt something is left, and verl has dropped it
+
     async def _run_agent_loop(
         self,
         sampling_params: dict[str, Any],
@@ -154,19 +163,25 @@ class EpisodeWorker(_Worker):
             what = " ".join(f"{type(cause).__name__}: {cause}".split())[:500]
             self._faults.append(f"{sample.id}: {what} ({Path(place.filename).name} line {place.lineno})")
             raise
-        fields: dict[str, Any] = {"extra_fields": {"rollout": Parcel(_light(rollout))}}
+        fields: dict[str, Any] = {"extra_fields": {"rollout": packed(rollout)}}
         tag = {"status": "success", "global_steps": row["global_steps"]}
+        given = self.config.actor_rollout_ref.rollout
+        attempts = given.val_kwargs.n + 1 if trajectory["validate"] else given.n
         if not trajectory["validate"]:  # nothing is trained on a validation rollout, so it needs no tensors
-            fields |= {"uid": row["uid"], **self._tensors(rollout, built.prompt)}
+            fields |= {"uid": row["uid"], **self._tensors(rollout, built)}
             lengths = {"prompt_len": len(built.prompt.token_ids), "response_len": len(rollout.token_ids)}
             versions = dict.fromkeys(("min_global_steps", "max_global_steps"), trajectory["step"] - 1)
             tag |= {**lengths, "seq_len": sum(lengths.values()), **versions}
-        await tq.async_kv_batch_put(
-            keys=[f"{row['uid']}_{attempt}_0"],
-            fields=list_of_dict_to_tensordict([fields]),
-            tags=[tag],
-            partition_id="val" if trajectory["validate"] else "train",
-        )
+        finished = self._finished.setdefault(row["uid"], [])
+        finished.append((f"{row['uid']}_{attempt}_0", fields, tag))
+        if len(finished) == attempts:  # a message for every rollout costs more than the rollout on a small model
+            keys, columns, tags = zip(*finished)
+            await tq.async_kv_batch_put(
+                keys=list(keys),
+                fields=list_of_dict_to_tensordict(list(columns)),
+                tags=list(tags),
+                partition_id="val" if trajectory["validate"] else "train",
+            )
 
     async def _rollout(
         self, sample: Sample, uid: str, attempt: int, trajectory: dict[str, Any]
@@ -196,28 +211,39 @@ class EpisodeWorker(_Worker):
             )
         return await self._built[uid]
 
-    def _tensors(self, rollout: Rollout, prompt: Prompt) -> dict[str, Any]:
+    def _tensors(self, rollout: Rollout, built: Built) -> dict[str, Any]:
         """What verl trains on: unpadded rows under verl's own field names."""
+        prompt = built.prompt
         ids = torch.tensor([*prompt.token_ids, *rollout.token_ids])
         mask = torch.tensor(rollout.mask)
         score = torch.zeros(len(mask))
         score[-1] = rollout.reward if rollout.reward is not None else 0.0  # the trainer leaves the missing ones out
-        features = _features(prompt)  # made once per group; verl would run the image processor again for every attempt
-        # the presence of mm_token_type_ids tells verl to mark the image tokens; it takes the key out again
-        marked = {**features, "mm_token_type_ids": features["image_grid_thw"]} if features else {}
-        positions = self._compute_position_ids(ids[None], torch.ones_like(ids)[None], marked)
+        if built.positions is None:
+            built.positions = self._positions(prompt)
         return {
             "prompts": ids[: len(prompt.token_ids)],
             "responses": ids[len(prompt.token_ids) :],
             "response_mask": mask,
             "loss_mask": mask,
             "input_ids": ids,
-            "position_ids": positions[0],
+            "position_ids": continued(built.positions, len(mask)),
             "rollout_log_probs": torch.tensor(rollout.logprobs),
             "rm_scores": score,
-            "multi_modal_inputs": features,
+            "multi_modal_inputs": _features(prompt),  # verl would run the image processor again for every attempt
             "num_turns": 2,
         }
+
+    def _positions(self, prompt: Prompt) -> torch.Tensor:
+        """Positions of a prompt's tokens as verl's model wants them: (4, tokens), text, then time, height and width."""
+        ids, features = torch.tensor([prompt.token_ids]), _features(prompt)
+        # the presence of mm_token_type_ids tells verl to mark the image tokens; it takes the key out again
+        marked = {**features, "mm_token_type_ids": features["image_grid_thw"]} if features else {}
+        return self._compute_position_ids(ids, torch.ones_like(ids), marked)[0]
+
+
+def continued(positions: torch.Tensor, tokens: int) -> torch.Tensor:
+    """(kinds, prompt tokens) -> (kinds, prompt tokens + tokens): text after text, which counts on by one in every kind."""
+    return torch.cat([positions, positions[..., -1:] + torch.arange(1, tokens + 1)], dim=-1)
 
 
 class EpisodeManager(AgentLoopManagerTQ):
@@ -240,13 +266,6 @@ class EpisodeManager(AgentLoopManagerTQ):
         ]
 
 
-class Parcel:
-    """Carries an object through verl's containers, which take dataclasses and lists apart."""
-
-    def __init__(self, content: Any) -> None:
-        self.content = content
-
-
 def _features(prompt: Prompt) -> dict[str, torch.Tensor]:
     """The picture tensors of a prompt under verl's names."""
     if prompt.pixel_values is None or prompt.image_grid_thw is None:
@@ -257,14 +276,3 @@ def _features(prompt: Prompt) -> dict[str, torch.Tensor]:
         "image_grid_thw": grid,
         "images_seqlens": torch.repeat_interleave(grid[:, 1] * grid[:, 2], grid[:, 0]),
     }
-
-
-def _light(rollout: Rollout) -> Rollout:
-    """Without pictures: the trainer has the sample and puts it back."""
-    prompt = replace(
-        rollout.prompt,
-        pixel_values=None,
-        image_grid_thw=None,
-        sample=replace(rollout.prompt.sample, images=(), extra_info={}),
-    )
-    return replace(rollout, prompt=prompt)

@@ -25,13 +25,14 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.debug import marked_timer
-from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_partitions
 from verl.utils.skip import SkipManager
-from verl.workers.rollout.llm_server import LLMServerManager
 from verl.workers.utils.padding import response_to_nested
 
 from medrl.cluster.episodes import BAD_SAMPLE, EpisodeManager
 from medrl.cluster.metrics import journal_metrics, policy_metrics
+from medrl.cluster.order import training_order
+from medrl.cluster.parcel import unpacked
+from medrl.cluster.servers import Servers
 from medrl.cluster.start import Start
 from medrl.cluster.watch import GO_ON, Watch
 from medrl.data.sample import Sample
@@ -139,7 +140,7 @@ class ClusterTrainer(PPOTrainerSync):
             servers = None
             if self.with_servers:
                 servers = beside.submit(
-                    LLMServerManager.create, self.config, worker_group=self.actor_rollout_wg, rollout_resource_pool=pool
+                    Servers.create, self.config, worker_group=self.actor_rollout_wg, rollout_resource_pool=pool
                 )
             wait("verl's transfer queue")
             queue.result()
@@ -152,7 +153,7 @@ class ClusterTrainer(PPOTrainerSync):
             self.actor_rollout_wg.init_model()
             wait("the vLLM servers")
             self.llm_server_manager = (
-                servers.result() if servers else LLMServerManager.create_empty(self.config, self.actor_rollout_wg)
+                servers.result() if servers else Servers.create_empty(self.config, self.actor_rollout_wg)
             )
         self.reward_loop_manager = RewardLoopManager(config=self.config, rm_resource_pool=None)
         self.teacher_model_manager = self.distillation_config = None
@@ -202,27 +203,12 @@ class ClusterTrainer(PPOTrainerSync):
         return self._batch([samples[index] for index in chosen])
 
     def _balance_batch(self, batch: Any, metrics: dict[str, Any], *arguments: Any, **named: Any) -> Any:
-        """Rollouts in the order of engine `local`; each minibatch is shared out among the workers by length.
-
-        verl takes them as they were finished, so what a minibatch holds would change from run to run.
-        """
+        """verl's own padding, then the order of order.py."""
         batch = super()._balance_batch(batch, metrics, *arguments, **named)  # pads, and asks for the number of workers
-        place = {group: number for number, group in enumerate(self.samples)}  # padding comes last
-
-        def local_order(row: int) -> tuple[int, int]:
-            group, attempt, _ = batch.keys[row].split("_")
-            return place.get(group, len(place)), int(attempt)
-
-        rows = sorted(range(len(batch)), key=local_order)
-        work = calculate_workload(torch.tensor([batch.tags[row]["seq_len"] for row in rows])).tolist()
+        lengths = [tag["seq_len"] for tag in batch.tags]
         size = self.config.actor_rollout_ref.actor.ppo_mini_batch_size * self.recipe.algorithm.group_size
         workers = max(self.actor_rollout_wg._dispatch_info["actor"]) + 1
-        shares: list[list[int]] = [[] for _ in range(workers)]  # a worker trains on slices of its own share
-        for start in range(0, len(rows), size):
-            parts = get_seqlen_balanced_partitions(work[start : start + size], workers, equal_size=True)
-            for share, part in zip(shares, parts):
-                share += [rows[start + index] for index in part]
-        batch.reorder([row for share in shares for row in share])
+        batch.reorder(training_order(batch.keys, lengths, self.samples, size, workers))
         return batch
 
     def _compute_advantage(self, batch: Any, metrics: dict[str, Any]) -> Any:
@@ -321,7 +307,7 @@ class ClusterTrainer(PPOTrainerSync):
             if parcel is None or group not in self.samples:
                 found.append(None)
                 continue
-            rollout = parcel.content
+            rollout = unpacked(parcel)
             prompt = prompts.setdefault(group, replace(rollout.prompt, sample=self.samples[group]))
             found.append(replace(rollout, prompt=prompt))
         return found

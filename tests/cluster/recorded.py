@@ -124,12 +124,15 @@ def follow(given: Recipe, recording: dict, resumed_from: Path | None = None) -> 
         """medrl's and verl's own way from a batch of prompts to TransferQueue, with the episode looked up."""
 
         def __init__(self, config, processor) -> None:
-            self.config, self.processor, self.background_tasks, self._faults = config, processor, set(), []
+            self.config, self.processor, self.background_tasks = config, processor, set()
+            self._finished, self._faults = {}, []
 
         async def _rollout(self, sample, uid, attempt, trajectory):
             rollout = recording[trajectory["step"] - 1, sample.id, attempt]
             await asyncio.sleep(len(rollout.token_ids) / 100)  # short replies are finished first, as on a server
-            return rollout, Built(rollout.prompt, [])
+            return rollout, built.setdefault(uid, Built(rollout.prompt, []))
+
+    built: dict[str, Built] = {}
 
     class RecordedManager:
         """In place of the workers' processes: the same worker, in this one."""

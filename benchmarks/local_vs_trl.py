@@ -24,26 +24,24 @@ import torch
 from datasets import Dataset, Image, List, disable_progress_bars
 from rich.console import Console
 from rich.table import Table
+from tiny_model import PIXELS, make_model, prompt_builder
 from transformers import PrinterCallback, TrainerCallback
 from transformers.utils import logging as transformers_logging
 from trl import GRPOConfig, GRPOTrainer
 
 from medrl.data.source import load
 from medrl.dialogue.prompts import load_style
-from medrl.dialogue.tokens import PromptBuilder
 from medrl.learning.advantages import grpo
-from medrl.learning.cold_start import cold_start
 from medrl.learning.generate import LocalEngine
-from medrl.learning.model import load_model, load_processor, save_model
+from medrl.learning.model import load_model
 from medrl.learning.update import UpdateSettings, make_optimizer, update
-from medrl.recipe import Algorithm, Engine, Model, Optimizer, Reward, Sft
+from medrl.recipe import Algorithm, Engine, Model, Optimizer, Reward
 from medrl.rollout.episode import run_group_episodes
 from medrl.rollout.types import Sampling
 from medrl.scoring.rewards import load_rewards, score_rollouts
 from medrl.vision.open import open_image
 
 PARTS = ("generate", "score", "update", "rest")
-PIXELS = {"min_pixels": 784, "max_pixels": 200704}
 REWARDS = {"answer": Reward("rewards/count.py"), "format": Reward("rewards/format.py", weight=0.1)}
 LR, MAX_GRAD_NORM, TEMPERATURE = 2e-4, 1.0, 1.0
 
@@ -56,7 +54,7 @@ def main():
     console = Console(width=100)
     with tempfile.TemporaryDirectory() as scratch, console.status("cold start") as status:
         folder = Path(scratch) / "model"
-        make_model(folder, given)
+        make_model(folder, given.sft_steps, given.seed)
         # the last of TRL's steps has no data loading after it and is not counted
         total = given.warmup + given.steps + 1
         samples = load("phantom", None, "train", {"task": "count", "n": total * given.prompts}).samples
@@ -81,19 +79,6 @@ def arguments():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", type=Path, help="also write the JSON result here")
     return parser.parse_args()
-
-
-def make_model(folder, given):
-    """The tiny model after a short cold start, with its processor, as both sides load it."""
-    loaded = load_model(Model(path="tiny", **PIXELS), Engine(device="cpu"), given.seed, folder)
-    demonstrations = load("phantom", None, "demo", {"task": "count", "n": 512}).samples
-    settings = Sft(steps=given.sft_steps, batch_size=32, lr=3e-3, warmup_steps=min(30, given.sft_steps // 2))
-    cold_start(loaded.policy, prompt_builder("tiny"), demonstrations, settings, given.seed, lambda entry: None)
-    save_model(loaded.policy, loaded.processor, folder)
-
-
-def prompt_builder(path):
-    return PromptBuilder(*load_processor(path), load_style("think"), **PIXELS, max_prompt_tokens=256)
 
 
 def our_steps(folder, samples, given):

@@ -133,6 +133,7 @@ def ray_cluster(
     else:
         gpus = recipe.engine.gpus_per_node if machine.device == "cpu" else None
         ray.init(
+            address="local",  # else it would join whichever cluster somebody has started on this machine
             num_cpus=max(LOGICAL_CPUS, machine.cpus),
             num_gpus=gpus,
             include_dashboard=False,

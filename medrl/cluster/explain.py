@@ -35,9 +35,19 @@ def plain_command(recipe: Recipe, machine: Machine, data: Path, recipe_file: Pat
     --prompted`; `tiny` has no folder verl could load, so name one. verl has no linear schedule, does not decay norms
     apart, and leaves control tokens in the distribution: its numbers come near, not equal.
     """
+    keys = plain_settings(recipe, machine, data, recipe_file, changes)
+    parts = ["python", "-m", "verl.trainer.main_ppo", *(f"++{key}={_value(value)}" for key, value in keys.items())]
+    build = ["medrl", "data", "build", str(recipe_file), str(data), *changes, "--prompted"]
+    return f"{shlex.join(build)} && {shlex.join(parts)}"
+
+
+def plain_settings(
+    recipe: Recipe, machine: Machine, data: Path, recipe_file: Path, changes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """verl's keys and values for the nearest run without medrl's trainer."""
     keys = {key: value for key, value in overrides(recipe, machine, recipe.model.path).items() if key not in ONLY_OURS}
     schedule = recipe.optimizer.schedule
-    keys |= {
+    return keys | {
         "algorithm.adv_estimator": "grpo",
         "algorithm.norm_adv_by_std_in_grpo": recipe.algorithm.advantage != "dr_grpo",
         "actor_rollout_ref.actor.optim.lr_scheduler_type": "cosine" if schedule == "cosine" else "constant",
@@ -53,9 +63,6 @@ def plain_command(recipe: Recipe, machine: Machine, data: Path, recipe_file: Pat
         "trainer.save_freq": recipe.checkpoint.every,
         "trainer.default_local_dir": str(recipe.run_dir / "plain_verl"),
     }
-    parts = ["python", "-m", "verl.trainer.main_ppo", *(f"++{key}={_value(value)}" for key, value in keys.items())]
-    build = ["medrl", "data", "build", str(recipe_file), str(data), *changes, "--prompted"]
-    return f"{shlex.join(build)} && {shlex.join(parts)}"
 
 
 def _find(keys: dict[str, Any], wanted: str) -> Any:

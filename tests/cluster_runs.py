@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,14 @@ SMALL = (  # a run whose steps take a second or two
 )  # fmt: skip
 
 
-def start(run: Path, *overrides: str) -> subprocess.Popen[bytes]:
-    """The quickstart in a run directory, as its own process group, output in <run>.log."""
+def start(run: Path, *overrides: str, **environment: str) -> subprocess.Popen[bytes]:
+    """The quickstart in a run directory, as its own process group, output in <run>.log; variables beside the usual ones."""
     log = run.with_suffix(".log").open("ab")
     command = [
         sys.executable, "-m", "medrl", "train", "recipes/quickstart.yaml", f"runs_dir={run.parent}", f"name={run.name}", *overrides,
     ]  # fmt: skip
-    environment = {
-        key: value for key, value in os.environ.items() if key not in ("PYTHONDONTWRITEBYTECODE", "RAY_ADDRESS")
-    }
+    usual = {key: value for key, value in os.environ.items() if key not in ("PYTHONDONTWRITEBYTECODE", "RAY_ADDRESS")}
+    environment = {**usual, **environment}
     return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment, start_new_session=True)
 
 
@@ -93,3 +94,19 @@ def traces() -> set[str]:
         for pattern in ("/dev/shm/*", "/tmp/medrl-*", "/tmp/rl-colocate-zmq-*")
         for path in Path("/").glob(pattern[1:])
     }
+
+
+@contextmanager
+def two_nodes(temp: Path) -> Iterator[str]:
+    """Ray with two nodes on this machine, each with one logical GPU; its address, which RAY_ADDRESS names too."""
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 32, "num_gpus": 1, "include_dashboard": False, "temp_dir": str(temp / "r")}
+    (temp / "ray").mkdir()  # Cluster writes its address there, wherever its own files lie
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        cluster.add_node(**node)
+        os.environ["RAY_ADDRESS"] = cluster.address
+        yield cluster.address
+    finally:
+        cluster.shutdown()

@@ -10,11 +10,12 @@ import os
 import shutil
 import sys
 import tempfile
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from cluster_runs import two_nodes
 from makers import recipe, tiny
 
 from medrl.cluster.driver import prepare_environment, ray_cluster
@@ -206,22 +207,6 @@ class _Released:
         for pool in self.trainer.resource_pool_manager.resource_pool_dict.values():
             for group in pool.pgs:
                 remove_placement_group(group)
-
-
-@contextmanager
-def two_nodes(temp: Path):
-    """Ray with two nodes on this machine, each with one logical GPU; named in RAY_ADDRESS."""
-    from ray.cluster_utils import Cluster
-
-    node = {"num_cpus": 32, "num_gpus": 1, "include_dashboard": False, "temp_dir": str(temp / "r")}
-    (temp / "ray").mkdir()  # Cluster writes its address there, wherever its own files lie
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    try:
-        cluster.add_node(**node)
-        os.environ["RAY_ADDRESS"] = cluster.address
-        yield
-    finally:
-        cluster.shutdown()
 
 
 def main(folder: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing import shared_memory
 from pathlib import Path
 
@@ -82,7 +83,9 @@ class Scene:
         (self.folder / "parent.py").write_text(parent)
         command = wrapper.format(command=shlex.join([sys.executable, str(self.folder / "parent.py")]))
         # a session of its own, so that killpg stands for the Ctrl-C of a terminal
-        process = subprocess.Popen(["sh", "-c", command], start_new_session=True, **options)
+        # SIGHUP as it comes by default, also where the tests themselves run under nohup
+        default = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+        process = subprocess.Popen(["sh", "-c", command], start_new_session=True, preexec_fn=default, **options)
         self.started.append(process)
         return process
 

@@ -74,7 +74,9 @@ def train(
 
 @app.command()
 def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Check a recipe, its data, rewards and budgets without loading a model."""
+    """Check a recipe, its data, rewards and budgets without loading a model; `check env my_env.py:MyEnv` an environment."""
+    if str(recipe) == "env":
+        return _check_env(overrides or [], as_json)
     from medrl import preflight
     from medrl.record.progress import TrainingProgress
 
@@ -186,6 +188,27 @@ def _recipe(path: Path, overrides: list[str] | None) -> tuple[Any, Path]:
     if not path.is_file() and (SHIPPED / path).is_file():
         path = SHIPPED / path
     return load_recipe(path, overrides or []), path.resolve().parent
+
+
+def _check_env(arguments: list[str], as_json: bool) -> None:
+    """Run the validator on `path.py:Class`, made with the `key=value` that follow."""
+    from omegaconf import OmegaConf
+
+    from medrl.recipe import Env
+    from medrl.rollout.check_env import check_env
+    from medrl.rollout.interaction import load_interaction
+
+    if not arguments:
+        raise MedrlError("medrl check env: which one? Give path.py:Class, such as envs/zoom.py:ZoomEnv.")
+    reference, *given = arguments
+    kwargs = OmegaConf.to_container(OmegaConf.from_dotlist(given))
+    interaction = load_interaction(Env(use=reference, kwargs=dict(kwargs)))  # type: ignore[arg-type]
+    assert interaction is not None
+    found = check_env(interaction.make_env)
+    facts = {"env": reference, "tools": [tool["function"]["name"] for tool in interaction.tools]}
+    _print({**facts, "actions_played": found.actions, "faults": found.faults}, as_json)
+    if found.faults:
+        raise typer.Exit(1)
 
 
 def _supervised(settings: Any) -> int | None:

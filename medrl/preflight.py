@@ -10,21 +10,24 @@ from medrl.data.source import DataSet, load, tell_reasons
 from medrl.dialogue.prompts import load_style
 from medrl.dialogue.tokens import PromptBuilder
 from medrl.errors import MedrlError
+from medrl.learning.cold_start import imitated
 from medrl.learning.model import load_config, load_processor, pick_device
 from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
+from medrl.rollout.interaction import load_interaction
 from medrl.scoring.rewards import LoadedReward, load_rewards, probe
 from medrl.vision.open import open_image
 
 # decoding every picture finds truncated files; beyond this many only headers are read
 DECODE_AT_MOST = 5000
+TRIED_DEMONSTRATIONS = 8  # played through the environment before anything starts
 Progress = Callable[[str, int, int], None]
 
 
 def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None = None) -> Plan:
     """Load data, rewards, prompt style and processor, and try them on each other. MedrlError lists every fault found."""
     problems: list[str] = []
-    train = val = demonstrations = style = processor = None
+    train = val = demonstrations = style = processor = interaction = None
     rewards: list[LoadedReward] = []
     report = progress or (lambda what, done, total: None)
     report("reading data", 0, 3)
@@ -42,7 +45,9 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     with _collecting(problems):
         rewards = load_rewards(recipe.rewards, beside)
     with _collecting(problems):
-        style = load_style(recipe.prompt.style, beside)
+        interaction = load_interaction(recipe.env, beside)
+    with _collecting(problems):
+        style = load_style(recipe.prompt.style, beside, interaction.tools if interaction else ())
     with _collecting(problems):
         processor = load_processor(recipe.model.path)
     with _collecting(problems):
@@ -64,6 +69,10 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     everything = [*train.samples, *val.samples, *(demonstrations.samples if demonstrations else [])]
     longest, faults = _count(builder, everything, recipe.sampling.max_prompt_tokens, report)
     problems += faults
+    if interaction and demonstrations and not problems:
+        with _collecting(problems):  # an action the environment refuses would be learnt
+            for sample in demonstrations.samples[:TRIED_DEMONSTRATIONS]:
+                imitated(builder, builder.build(sample), interaction)
     if not problems:
         problems += _reward_faults(rewards, builder, everything)
     memory, misfits = _cluster_plan(recipe, longest)
@@ -76,7 +85,18 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         if items.refused
     ]
     return Plan(
-        recipe, beside or Path.cwd(), train, val, demonstrations, rewards, style, builder, longest, warnings, memory
+        recipe,
+        beside or Path.cwd(),
+        train,
+        val,
+        demonstrations,
+        rewards,
+        style,
+        builder,
+        interaction,
+        longest,
+        warnings,
+        memory,
     )
 
 
@@ -140,7 +160,7 @@ def _data_faults(recipe: Recipe, train: DataSet, val: DataSet, demonstrations: D
     ):
         if items is not None and len(items.samples) < size:
             problems.append(f"{name}={size}, but there are only {len(items.samples)} samples. Lower it or add data.")
-    without = sum(sample.demonstration is None for sample in demonstrations.samples) if demonstrations else 0
+    without = sum(not sample.demonstration for sample in demonstrations.samples) if demonstrations else 0
     if demonstrations and without:
         problems.append(
             f"sft.steps={recipe.sft.steps} asks for a cold start, but {without} of {len(demonstrations.samples)} samples have "

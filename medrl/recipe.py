@@ -52,6 +52,15 @@ class Prompt:
 
 
 @dataclass
+class Env:
+    use: str | None = None  # path.py:Class; none: one reply to each question
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    action_format: str = "hermes"  # how actions are written: hermes, thought_action or grounding
+    max_turns: int = 2  # replies of the model in an episode, the last one included
+    max_images: int = 8  # pictures in an episode, the question's own included
+
+
+@dataclass
 class Reward:
     use: str = MISSING  # path.py[:function]
     weight: float = 1.0
@@ -153,6 +162,7 @@ class Recipe:
     model: Model = field(default_factory=Model)
     data: Data = field(default_factory=Data)
     prompt: Prompt = field(default_factory=Prompt)
+    env: Env = field(default_factory=Env)
     rewards: dict[str, Reward] = field(default_factory=dict)
     scoring: Scoring = field(default_factory=Scoring)
     algorithm: Algorithm = field(default_factory=Algorithm)
@@ -186,7 +196,9 @@ FAMILIAR = {
     "project_name": "loggers.project", "train_files": "data.train", "val_files": "data.val", "model_name_or_path": "model.path",
     "n_gpus_per_node": "engine.gpus_per_node", "nnodes": "engine.nodes", "gpu_memory_utilization": "engine.vllm_memory",
     "tensor_model_parallel_size": "engine.tensor_parallel", "ulysses_sequence_parallel_size": "engine.sequence_parallel",
-    "param_offload": "engine.offload", "reward_funcs": "rewards", "custom_reward_function": "rewards", "trainer.logger": "loggers",
+    "param_offload": "engine.offload",
+    "max_assistant_turns": "env.max_turns", "reward_funcs": "rewards", "custom_reward_function": "rewards",
+    "trainer.logger": "loggers",
 }  # fmt: skip
 CHOICES = {
     "model.dtype": ("auto", "float32", "bfloat16"),
@@ -195,6 +207,7 @@ CHOICES = {
         None, "token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm",
     ),
     "optimizer.schedule": ("constant", "cosine", "linear"),
+    "env.action_format": ("hermes", "thought_action", "grounding"),
     "engine.name": ("local", "verl"),
     "engine.device": ("auto", "cpu", "cuda"),
     "loggers.wandb": ("off", "offline", "online"),
@@ -328,6 +341,10 @@ def _contradictions(config: DictConfig) -> list[str]:
         problems.append(
             f"training.minibatches={training.minibatches} does not divide training.prompts_per_step={training.prompts_per_step}"
         )
+    if config.env.use and config.env.max_turns < 2:
+        problems.append(
+            f"env.max_turns={config.env.max_turns}: an action and the reply after it are two turns; expected at least 2"
+        )
     if config.model.min_pixels > config.model.max_pixels:
         problems.append(
             f"model.min_pixels={config.model.min_pixels} is above model.max_pixels={config.model.max_pixels}"
@@ -352,7 +369,7 @@ def _contradictions(config: DictConfig) -> list[str]:
     positive = (
         "training.steps training.prompts_per_step training.minibatches training.micro_batch_size sampling.max_new_tokens "
         "sampling.max_prompt_tokens val.every val.attempts checkpoint.every checkpoint.keep engine.rows_at_once "
-        "model.min_pixels sft.batch_size"
+        "model.min_pixels sft.batch_size env.max_images"
     )
     for key in positive.split():
         if (value := OmegaConf.select(config, key)) < 1:

@@ -7,7 +7,7 @@ Rollout travels back to the trainer beside the tensors verl trains on, so nothin
 import asyncio
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +27,7 @@ from medrl.dialogue.tokens import Prompt, PromptBuilder
 from medrl.learning.model import forbidden_ids, stop_ids
 from medrl.recipe import Recipe, recipe_from
 from medrl.rollout.episode import run_episode
+from medrl.rollout.interaction import Interaction, load_interaction
 from medrl.rollout.seeds import derive_seed
 from medrl.rollout.types import Generation, Rollout, Sampling
 from medrl.scoring.rewards import LoadedReward, load_rewards, score_rollouts_async
@@ -63,6 +64,7 @@ class ServerEngine:
 
     async def generate(self, prompt: Prompt, token_ids: Sequence[int], sampling: Sampling) -> Generation:
         greedy = sampling.temperature == 0
+        stops = self.stops | set(sampling.stop_ids)
         parameters = {
             # vLLM on a CPU forgets all seeds when one row of a batch is greedy; the best of one is the same token
             "temperature": 1.0 if greedy else sampling.temperature,
@@ -71,7 +73,7 @@ class ServerEngine:
             "logprobs": True,
             "max_tokens": sampling.max_new_tokens,
             "seed": sampling.seed,
-            "stop_token_ids": sorted(self.stops),
+            "stop_token_ids": sorted(stops),
             "logit_bias": self.bias,
             "detokenize": False,  # tokens are all anyone reads
         }
@@ -79,12 +81,12 @@ class ServerEngine:
             request_id=self.request,  # the turns of one episode go to one server and find their prefix cached
             prompt_ids=[*prompt.token_ids, *token_ids],
             sampling_params=parameters,
-            image_data=self.pictures or None,
+            image_data=[*self.pictures, *prompt.added_pictures] or None,
         )
         ids = list(output.token_ids)
         if not ids or output.stop_reason == "aborted":
             raise RuntimeError("the vLLM server gave up the request")
-        return Generation(ids, list(output.log_probs), "eos" if ids[-1] in self.stops else "length")
+        return Generation(ids, list(output.log_probs), "eos" if ids[-1] in stops else "length")
 
 
 class EpisodeWorker(_Worker):
@@ -111,12 +113,16 @@ class EpisodeWorker(_Worker):
         return PromptBuilder(
             self.processor,
             family_of(self.hf_model_type or ""),
-            load_style(self._recipe.prompt.style, self._beside),
+            load_style(self._recipe.prompt.style, self._beside, self._interaction.tools if self._interaction else ()),
             min_pixels=self._recipe.model.min_pixels,
             max_pixels=self._recipe.model.max_pixels,
             max_prompt_tokens=self._recipe.sampling.max_prompt_tokens,
             root=Path(self.config.medrl.root),
         )
+
+    @cached_property
+    def _interaction(self) -> Interaction | None:
+        return load_interaction(self._recipe.env, self._beside)
 
     @cached_property
     def _rewards(self) -> list[LoadedReward]:
@@ -197,7 +203,7 @@ class EpisodeWorker(_Worker):
             derive_seed(recipe.seed, *place, sample.id, attempt),
         )
         engine = ServerEngine(self.llm_client, built.pictures, self._stops, self._bias, f"{uid}_{attempt}")
-        rollout = await run_episode(engine, self._builder, built.prompt, attempt, sampling)
+        rollout = await run_episode(engine, self._builder, built.prompt, attempt, sampling, self._interaction)
         await score_rollouts_async([rollout], self._rewards)
         return rollout, built
 
@@ -218,19 +224,23 @@ class EpisodeWorker(_Worker):
         mask = torch.tensor(rollout.mask)
         score = torch.zeros(len(mask))
         score[-1] = rollout.reward if rollout.reward is not None else 0.0  # the trainer leaves the missing ones out
-        if built.positions is None:
-            built.positions = self._positions(prompt)
+        if rollout.added is not None:
+            whole = rollout.whole_prompt
+            positions = self._positions(replace(whole, token_ids=tuple(ids.tolist())))
+        else:
+            built.positions = self._positions(prompt) if built.positions is None else built.positions
+            positions, whole = continued(built.positions, len(mask)), prompt
         return {
             "prompts": ids[: len(prompt.token_ids)],
             "responses": ids[len(prompt.token_ids) :],
             "response_mask": mask,
             "loss_mask": mask,
             "input_ids": ids,
-            "position_ids": continued(built.positions, len(mask)),
+            "position_ids": positions,
             "rollout_log_probs": torch.tensor(rollout.logprobs),
             "rm_scores": score,
-            "multi_modal_inputs": _features(prompt),  # verl would run the image processor again for every attempt
-            "num_turns": 2,
+            "multi_modal_inputs": _features(whole),  # verl would run the image processor again for every attempt
+            "num_turns": 2 * max(1, len(rollout.turns)),
         }
 
     def _positions(self, prompt: Prompt) -> torch.Tensor:

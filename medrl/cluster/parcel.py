@@ -13,7 +13,7 @@ def packed(rollout: Rollout) -> bytes:
     """Without pictures: the trainer has the sample and puts it back."""
     sample = replace(rollout.prompt.sample, images=(), extra_info={})
     light = replace(rollout.prompt, pixel_values=None, image_grid_thw=None, sample=sample)
-    return pickle.dumps(replace(rollout, prompt=light))
+    return pickle.dumps(replace(rollout, prompt=light, added=None))
 
 
 def unpacked(parcel: bytes) -> Rollout:

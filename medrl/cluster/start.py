@@ -33,8 +33,9 @@ class Start:
         if recipe.sft.steps and demonstrations:
             share = not recipe.model.gradient_checkpointing
             cold_start(
-                self.loaded.policy, self.plan.builder, demonstrations.samples, recipe.sft, recipe.seed, log, share
-            )
+                self.loaded.policy, self.plan.builder, demonstrations.samples, recipe.sft, recipe.seed, log, share,
+                self.plan.interaction,
+            )  # fmt: skip
         merged(self.loaded.policy.model).save_pretrained(self.model_path)
         self.loaded = None  # its memory belongs to the workers now
 

@@ -47,9 +47,10 @@ class Sample:
         return self.extra_info.get("options")
 
     @property
-    def demonstration(self) -> str | None:
-        """A whole model reply to imitate in the cold start."""
-        return self.extra_info.get("demonstration")
+    def demonstration(self) -> tuple[str, ...]:
+        """Whole model replies to imitate in the cold start, one per turn; empty where there is none."""
+        given = self.extra_info.get("demonstration") or ()
+        return (given,) if isinstance(given, str) else tuple(given)
 
     @property
     def question(self) -> str:

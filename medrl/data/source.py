@@ -118,7 +118,7 @@ def describe(data: DataSet) -> dict[str, Any]:
         "image_sizes": _tell_sizes(Counter(size for sample in samples for size in _sizes(sample, data.root))),
         "patients": len({patient for sample in samples if (patient := patient_of(sample)) is not None}),
         "modalities": dict(Counter(str(value) for sample in samples if (value := sample.extra_info.get("modality")))),
-        "demonstrations": sum(sample.demonstration is not None for sample in samples),
+        "demonstrations": sum(bool(sample.demonstration) for sample in samples),
         "sha256": data.sha256,
     }
 

@@ -1,14 +1,16 @@
 """Turn a sample's question into the messages a model is shown: one small jinja2 template, replaceable by the user's own.
 
 `think` asks for reasoning before the answer, `no_think` for the answer alone. A style is `think`, `no_think` or the path
-of a `.jinja` file; it sees `question`, `kind`, `options` and `extra_info`, and its text replaces the last user message.
+of a `.jinja` file; it sees `question`, `kind`, `options`, `extra_info` and `tools`, and its text replaces the last user message.
 The template's hash goes on the run's card, since a changed word is a changed experiment (Med-R1 ships three wordings).
 """
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
@@ -29,6 +31,7 @@ class PromptStyle:
     template: jinja2.Template
     sha256: str
     thinks: bool
+    tools: tuple[dict[str, Any], ...] = ()  # JSON schemas of what an environment offers; the template sees them
 
     def messages(self, sample: Sample) -> list[dict[str, str]]:
         """The sample's messages with the instruction added to the last user turn; `<image>` placeholders stay where they are."""
@@ -38,7 +41,11 @@ class PromptStyle:
             raise MedrlError(f"{sample.id}: the prompt has no user message. Expected at least one with role 'user'.")
         try:
             text = self.template.render(
-                question=turns[last]["content"], kind=sample.kind, options=sample.options, extra_info=sample.extra_info
+                question=turns[last]["content"],
+                kind=sample.kind,
+                options=sample.options,
+                extra_info=sample.extra_info,
+                tools=self.tools,
             )
         except jinja2.TemplateError as error:
             raise MedrlError(f"prompt.style {self.name}: it does not render {sample.id}: {error}. Mend it.") from None
@@ -55,15 +62,16 @@ class PromptStyle:
         """The sample with its messages as the model sees them; applying the style again would add it twice."""
         return replace(sample, messages=tuple(self.messages(sample)))
 
-    def demonstration(self, sample: Sample, ground_truth: str) -> str | None:
-        """The reply to imitate: `{ground_truth}` filled in, the reasoning dropped where the style does not ask for it."""
-        if sample.demonstration is None:
-            return None
-        reply = sample.demonstration.replace("{ground_truth}", ground_truth)
-        return reply if self.thinks else _THINK_BLOCK.sub("", reply)
+    def demonstration(self, sample: Sample, ground_truth: str) -> list[str]:
+        """The replies to imitate, turn by turn: `{ground_truth}` filled in, reasoning dropped where the style asks for none.
+
+        Empty for a sample without one.
+        """
+        replies = [reply.replace("{ground_truth}", ground_truth) for reply in sample.demonstration]
+        return replies if self.thinks else [_THINK_BLOCK.sub("", reply) for reply in replies]
 
 
-def load_style(style: str, beside: Path | None = None) -> PromptStyle:
+def load_style(style: str, beside: Path | None = None, tools: Sequence[dict[str, Any]] = ()) -> PromptStyle:
     """`think`, `no_think`, or the path of a jinja2 file. Raises MedrlError when it does not exist or does not parse."""
     shipped = TEMPLATES / f"{style}.jinja"
     if not style.endswith(".jinja") and not shipped.is_file():
@@ -77,4 +85,4 @@ def load_style(style: str, beside: Path | None = None) -> PromptStyle:
     except jinja2.TemplateSyntaxError as error:
         raise MedrlError(f"{path} line {error.lineno}: {error.message}. Mend the template.") from None
     digest = hashlib.sha256(source.encode()).hexdigest()
-    return PromptStyle(name=style, template=template, sha256=digest, thinks="<think>" in source)
+    return PromptStyle(name=style, template=template, sha256=digest, thinks="<think>" in source, tools=tuple(tools))

@@ -5,7 +5,9 @@ picture's size, checked against the processor's output, and a prompt with pictur
 """
 
 import json
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,25 @@ from medrl.errors import MedrlError
 from medrl.vision.frames import convert_box
 from medrl.vision.open import image_size, open_image
 from medrl.vision.resize import ImageFamily, image_tokens, resized_size
+
+_BOX = re.compile(r"\{box ((?:-?[0-9.]+ ?){4})\}")
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """Pictures as the vision tower takes them. `values`: (patches, patch_dim) float32; `grid_thw`: (pictures, 3) patches
+    in time, height, width; `pictures`: the same as images, for a server that makes its own features."""
+
+    values: torch.Tensor
+    grid_thw: torch.Tensor
+    pictures: tuple[Image, ...]
+
+    def followed_by(self, more: "Patches") -> "Patches":
+        return Patches(
+            torch.cat([self.values, more.values]),
+            torch.cat([self.grid_thw, more.grid_thw]),
+            (*self.pictures, *more.pictures),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +60,22 @@ class Prompt:
     frame: str
     ground_truth: str
     answer_size_px: tuple[int, int] | None
+    added_pictures: tuple[Image, ...] = ()  # those an environment has shown since
+
+    def with_pictures(self, added: Patches) -> "Prompt":
+        """The same tokens with these pictures behind its own."""
+        before = self.pixel_values is not None and self.image_grid_thw is not None
+        return replace(
+            self,
+            pixel_values=torch.cat([self.pixel_values, added.values]) if before else added.values,
+            image_grid_thw=torch.cat([self.image_grid_thw, added.grid_thw]) if before else added.grid_thw,
+            added_pictures=(*self.added_pictures, *added.pictures),
+        )
+
+    def continued(self, token_ids: Sequence[int], added: Patches | None) -> "Prompt":
+        """What the model is given for its next turn: all that was said so far, with all pictures so far."""
+        whole = self.with_pictures(added) if added is not None else self
+        return replace(whole, token_ids=(*self.token_ids, *token_ids))
 
 
 class PromptBuilder:
@@ -82,7 +119,7 @@ class PromptBuilder:
         """The prompt, pictures opened and processed. Raises MedrlError naming the sample when it cannot be used."""
         pictures = self.pictures(sample)
         sizes = [picture.size for picture in pictures]
-        model_sizes = [self._model_size(size) for size in sizes]
+        model_sizes = [self.model_size(size) for size in sizes]
         text, token_ids = self._encode(sample, sizes)
         if len(token_ids) > self.max_prompt_tokens:
             raise MedrlError(
@@ -90,28 +127,68 @@ class PromptBuilder:
                 f"Its {len(sizes)} pictures take {sum(self._tokens(size) for size in sizes)} of them. "
                 "Lower model.max_pixels or raise sampling.max_prompt_tokens; prompts with pictures are never cut."
             )
-        pixel_values = grid = None
-        if pictures:
-            patches = self.processor.image_processor(
-                images=pictures,
-                size={"shortest_edge": self.min_pixels, "longest_edge": self.max_pixels},
-                return_tensors="pt",
-            )
-            pixel_values, grid = patches["pixel_values"], patches["image_grid_thw"]
-            self._check_features(sample, grid, sizes)
+        patches = self.patches(pictures, sample.id) if pictures else None
         truth, answer_size = self._truth(sample, sizes, model_sizes)
         return Prompt(
             sample=sample,
             text=text,
             token_ids=tuple(token_ids),
-            pixel_values=pixel_values,
-            image_grid_thw=grid,
+            pixel_values=patches.values if patches else None,
+            image_grid_thw=patches.grid_thw if patches else None,
             image_sizes_px=tuple(sizes),
             model_sizes_px=tuple(model_sizes),
             frame=self.family.box_frame,
             ground_truth=truth,
             answer_size_px=answer_size,
         )
+
+    def patches(self, pictures: Sequence[Image], whose: str) -> Patches:
+        """Pictures as the vision tower takes them; as many features as `_tokens` counts, or MedrlError."""
+        made = self.processor.image_processor(
+            images=list(pictures),
+            size={"shortest_edge": self.min_pixels, "longest_edge": self.max_pixels},
+            return_tensors="pt",
+        )
+        self._check_features(whose, made["image_grid_thw"], [picture.size for picture in pictures])
+        return Patches(made["pixel_values"], made["image_grid_thw"], tuple(pictures))
+
+    def between_turns(self, reply_ids: Sequence[int], text: str, sizes: Sequence[tuple[int, int]]) -> list[int]:
+        """Token ids between a reply and the next: the end of the assistant's turn, pictures and text as a user turn, the
+        head of the next reply. Taken out of the chat template, so the whole reads as the template would have made it.
+        """
+        if smuggled := [token for token in self.control_tokens if token in text]:
+            raise MedrlError(
+                f"an environment's text contains the model's control token {smuggled[0]!r}; it would be read as a command. "
+                "Leave it out of Observation.text."
+            )
+        rest = self._rest_of_template(len(sizes), text)
+        if reply_ids and reply_ids[-1] == self.tokenizer.eos_token_id:  # said by the model itself
+            rest = rest.removeprefix(self.tokenizer.eos_token)
+        return self.tokenizer(self._with_image_tokens(rest, sizes, "observation"), add_special_tokens=False)[
+            "input_ids"
+        ]
+
+    def _rest_of_template(self, images: int, text: str) -> str:
+        mark = "MEDRLREPLY"
+        turns = [
+            {"role": "user", "content": [{"type": "text", "text": "."}]},
+            {"role": "assistant", "content": [{"type": "text", "text": mark}]},
+            {"role": "user", "content": [{"type": "image"}] * images + [{"type": "text", "text": text}]},
+        ]
+        whole = self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        return whole.split(mark, 1)[1]
+
+    def demonstration(self, prompt: Prompt) -> list[str]:
+        """The replies to imitate, boxes written `{box x1 y1 x2 y2}` (pixels of the first picture) in the model's frame."""
+
+        def in_frame(found: re.Match[str]) -> str:
+            original, model = prompt.image_sizes_px[0], prompt.model_sizes_px[0]
+            box = [float(number) for number in found[1].split()]
+            moved = convert_box(box, "px_original", self.family.box_frame, original, model)
+            return json.dumps([round(number) for number in moved])
+
+        replies = self.style.demonstration(prompt.sample, prompt.ground_truth)
+        return [_BOX.sub(in_frame, reply) for reply in replies]
 
     def encode_reply(self, reply: str) -> list[int]:
         """Token ids of a demonstration, with the end token: what the model should have produced."""
@@ -121,7 +198,7 @@ class PromptBuilder:
         """The reply as a reward sees it: control tokens dropped, nothing else cleaned up."""
         return self.tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
-    def _model_size(self, size_px: tuple[int, int]) -> tuple[int, int]:
+    def model_size(self, size_px: tuple[int, int]) -> tuple[int, int]:
         return resized_size(*size_px, self.family, min_pixels=self.min_pixels, max_pixels=self.max_pixels)
 
     def _tokens(self, size_px: tuple[int, int]) -> int:
@@ -137,24 +214,29 @@ class PromptBuilder:
                 )
         structured = [{"role": turn["role"], "content": _parts(turn["content"])} for turn in turns]
         text = self.processor.apply_chat_template(structured, tokenize=False, add_generation_prompt=True)
+        expanded = self._with_image_tokens(text, sizes, sample.id)
+        return text, self.tokenizer(expanded, add_special_tokens=False)["input_ids"]
+
+    def _with_image_tokens(self, text: str, sizes: Sequence[tuple[int, int]], whose: str) -> str:
+        """A rendered template with each image token written as often as its picture has features."""
         pieces = text.split(self.image_token)
         if len(pieces) != len(sizes) + 1:
             raise MedrlError(
-                f"{sample.id}: the chat template made {len(pieces) - 1} image tokens for {len(sizes)} images. "
+                f"{whose}: the chat template made {len(pieces) - 1} image tokens for {len(sizes)} images. "
                 "Use a model whose chat template supports images."
             )
         expanded = pieces[0]
         for size, piece in zip(sizes, pieces[1:]):
             expanded += self.image_token * self._tokens(size) + piece
-        return text, self.tokenizer(expanded, add_special_tokens=False)["input_ids"]
+        return expanded
 
-    def _check_features(self, sample: Sample, grid: torch.Tensor, sizes: list[tuple[int, int]]) -> None:
+    def _check_features(self, whose: str, grid: torch.Tensor, sizes: list[tuple[int, int]]) -> None:
         # verl#3469, TRL#3847: a mismatch found here costs one sentence, found in the forward pass it costs the run
         features = [int(thw.prod()) // self.family.merge_size**2 for thw in grid]
         expected = [self._tokens(size) for size in sizes]
         if features != expected:
             raise MedrlError(
-                f"{sample.id}: the image processor makes {features} features but the resize rule gives {expected} tokens. "
+                f"{whose}: the image processor makes {features} features but the resize rule gives {expected} tokens. "
                 f"The processor does not belong to the family {self.family.model_type}."
             )
 

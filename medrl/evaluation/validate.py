@@ -7,6 +7,7 @@ from typing import Any
 from medrl.dialogue.tokens import Prompt, PromptBuilder
 from medrl.evaluation.intervals import bootstrap_interval
 from medrl.rollout.episode import run_group_episodes
+from medrl.rollout.interaction import Interaction
 from medrl.rollout.types import Engine, Rollout, Sampling
 from medrl.scoring.rewards import LoadedReward, score_rollouts
 
@@ -18,12 +19,12 @@ def validate(
     prompts: Sequence[Prompt],
     attempts: int,
     sampling: Sampling,
+    interaction: Interaction | None = None,
 ) -> tuple[dict[str, Any], list[Rollout]]:
     """(summary V of summary.json, the sampled rollouts). Each question has its own random stream, the same at every step."""
-    sampled = run_group_episodes(engine, builder, prompts, attempts, sampling, "val")
-    greedy = run_group_episodes(
-        engine, builder, prompts, 1, Sampling(0.0, sampling.max_new_tokens, sampling.seed), "val"
-    )
+    sampled = run_group_episodes(engine, builder, prompts, attempts, sampling, "val", interaction=interaction)
+    best = Sampling(0.0, sampling.max_new_tokens, sampling.seed)
+    greedy = run_group_episodes(engine, builder, prompts, 1, best, "val", interaction=interaction)
     score_rollouts([*sampled, *greedy], rewards)
     return summarise(sampled, greedy, attempts), sampled
 
@@ -43,6 +44,7 @@ def summarise(sampled: Sequence[Rollout], greedy: Sequence[Rollout], attempts: i
     metrics["missing"] = sum(rollout.reward is None for rollout in sampled) / len(sampled)
     metrics["truncated"] = sum(rollout.end_reason == "length" for rollout in sampled) / len(sampled)
     metrics["length"] = sum(len(rollout.token_ids) for rollout in sampled) / len(sampled)
+    metrics |= turn_metrics(sampled)
     return {
         "reward": sum(per_question) / len(per_question),
         "low": low,
@@ -87,6 +89,22 @@ def mean_scores(rollouts: Sequence[Rollout]) -> dict[str, float]:
         for name, value in rollout.scores.items():
             values.setdefault(f"reward/{name}", []).append(value)
     return {name: sum(found) / len(found) for name, found in sorted(values.items())}
+
+
+def turn_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    """Shares of rollouts, of those with an environment: one or more confirmed actions, a refused action, the turn limit met.
+
+    `tool/turns`: replies of the model, on average. Empty where no rollout has an environment.
+    """
+    played = [rollout for rollout in rollouts if rollout.turns]
+    if not played:
+        return {}
+    return {
+        "tool/confirmed": sum(any(turn.confirmed is not None for turn in one.turns) for one in played) / len(played),
+        "tool/refused": sum(any(turn.fault for turn in one.turns) for one in played) / len(played),
+        "tool/over_turns": sum(one.end_reason == "turns" for one in played) / len(played),
+        "tool/turns": sum(len(one.turns) for one in played) / len(played),
+    }
 
 
 def _parse_rate(rollouts: Sequence[Rollout]) -> float | None:

@@ -3,6 +3,7 @@
 It uses the same prompts, token builder and log-probabilities as GRPO, so nothing shifts between the two.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +17,12 @@ from medrl.learning.batches import batch_indices
 from medrl.learning.policy import Policy
 from medrl.learning.update import learning_rate, make_optimizer, set_learning_rate
 from medrl.recipe import Optimizer, Sft
+from medrl.rollout.episode import run_episode
+from medrl.rollout.interaction import Interaction
 from medrl.rollout.seeds import derive_seed
+from medrl.rollout.types import Generation, Rollout, Sampling
+
+LONGEST = 1_000_000  # tokens of a demonstration: never cut
 
 
 def cold_start(
@@ -27,6 +33,7 @@ def cold_start(
     seed: int,
     log: Callable[[dict[str, Any]], None],
     share_prompts: bool = True,
+    interaction: Interaction | None = None,
 ) -> None:
     """Train on the samples' demonstrations for `settings.steps` batches; `log` gets one entry a step."""
     schedule = Optimizer(
@@ -41,13 +48,15 @@ def cold_start(
         prompts = [builder.build(samples[index]) for index in chosen]
         rate = learning_rate(schedule, step, settings.steps)
         set_learning_rate(optimizer, rate)
-        logprobs, mask, _ = policy.token_logprobs(
-            prompts,
-            [builder.encode_reply(demonstration_of(builder, prompt)) for prompt in prompts],
+        shown = [imitated(builder, prompt, interaction) for prompt in prompts]
+        logprobs, own, _ = policy.token_logprobs(
+            [rollout.whole_prompt for rollout in shown],
+            [rollout.token_ids for rollout in shown],
             temperature=1.0,
+            masks=[rollout.mask for rollout in shown],
             share_prompts=share_prompts,
         )
-        loss = -logprobs.sum() / mask.sum()
+        loss = -logprobs.sum() / own.sum()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_([p for p in policy.model.parameters() if p.requires_grad], 1.0)
         optimizer.step()
@@ -64,12 +73,38 @@ def cold_start(
         )
 
 
-def demonstration_of(builder: PromptBuilder, prompt: Prompt) -> str:
-    """The reply to imitate; MedrlError for a sample without one."""
-    reply = builder.style.demonstration(prompt.sample, prompt.ground_truth)
-    if reply is None:
+def imitated(builder: PromptBuilder, prompt: Prompt, interaction: Interaction | None = None) -> Rollout:
+    """The demonstration as the rollout it would have been, an environment's answers included: same tokens, same mask.
+
+    MedrlError for a sample without a demonstration, or with one whose actions the environment refuses.
+    """
+    replies = builder.demonstration(prompt)
+    if not replies:
         raise MedrlError(
             f"{prompt.sample.id}: no demonstration (extra_info.demonstration), but sft.steps asks for a cold start. "
             "Use data that has them, or sft.steps=0."
         )
-    return reply
+    script = Script(builder, replies, interaction)
+    rollout = asyncio.run(run_episode(script, builder, prompt, 0, Sampling(max_new_tokens=LONGEST), interaction))
+    if script.left:
+        raise MedrlError(
+            f"{prompt.sample.id}: the demonstration has {len(replies)} turns, but the episode ended "
+            f"({rollout.end_reason}) after {len(replies) - len(script.left)}. Mend it, or raise env.max_turns."
+        )
+    if faults := [turn.fault for turn in rollout.turns if turn.fault]:
+        raise MedrlError(f"{prompt.sample.id}: the environment refuses an action of the demonstration: {faults[0]}.")
+    return rollout
+
+
+class Script:
+    """An engine that says what it was given, reply after reply."""
+
+    def __init__(self, builder: PromptBuilder, replies: Sequence[str], interaction: Interaction | None) -> None:
+        self.builder, self.left = builder, list(replies)
+        self.stops = interaction.stop_ids(builder) if interaction else ()
+
+    async def generate(self, prompt: Prompt, token_ids: Sequence[int], sampling: Sampling) -> Generation:
+        ids = self.builder.encode_reply(self.left.pop(0))
+        if len(ids) > 1 and ids[-2] in self.stops:  # generation would have stopped there
+            ids = ids[:-1]
+        return Generation(ids, [0.0] * len(ids), "eos")

@@ -75,7 +75,7 @@ def generate(policy: Policy, requests: Sequence[_Request]) -> list[Generation]:
     limit = max(request.sampling.max_new_tokens for request in requests)
     draws = torch.stack([_stream(request.sampling, limit) for request in requests]).to(policy.device)  # (rows, limit)
     temperatures = torch.tensor([[request.sampling.temperature] for request in requests], device=policy.device)
-    stop_ids = torch.tensor(sorted(policy.stop_ids), device=policy.device)
+    stop_ids = _stop_table(policy, requests)  # (rows, stops)
     limits = torch.tensor([request.sampling.max_new_tokens for request in requests], device=policy.device)
     alive = torch.arange(len(requests), device=policy.device)
     tokens = torch.full((len(requests), limit), policy.pad_id, device=policy.device)
@@ -88,7 +88,7 @@ def generate(policy: Policy, requests: Sequence[_Request]) -> list[Generation]:
         chosen, chosen_logprobs = _draw(policy, hidden, temperatures[alive], draws[alive, step])
         tokens[alive, step] = chosen
         logprobs[alive, step] = chosen_logprobs
-        at_stop = running & torch.isin(chosen, stop_ids)
+        at_stop = running & (chosen[:, None] == stop_ids[alive]).any(1)
         stopped[alive[at_stop]] = True
         lengths[alive[at_stop]] = step + 1
         running = running & ~at_stop & (limits[alive] > step + 1)
@@ -112,6 +112,13 @@ def generate(policy: Policy, requests: Sequence[_Request]) -> list[Generation]:
             )
         )
     return answers
+
+
+def _stop_table(policy: Policy, requests: Sequence[_Request]) -> Tensor:
+    """The tokens that end each row, filled up with one that ends every row."""
+    rows = [sorted(policy.stop_ids | set(request.sampling.stop_ids)) for request in requests]
+    width = max(map(len, rows))
+    return torch.tensor([row + row[:1] * (width - len(row)) for row in rows], device=policy.device)
 
 
 def _draw(policy: Policy, hidden: Tensor, temperature: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from medrl.data.source import DataSet
 from medrl.dialogue.prompts import PromptStyle
 from medrl.dialogue.tokens import PromptBuilder
 from medrl.recipe import Recipe
+from medrl.rollout.interaction import Interaction
 from medrl.scoring.rewards import LoadedReward
 
 
@@ -22,6 +23,7 @@ class Plan:
     rewards: list[LoadedReward]
     style: PromptStyle
     builder: PromptBuilder
+    interaction: Interaction | None  # how episodes with an environment are played; None: one reply to each question
     longest_prompt: int
     warnings: list[str]
     memory: list[str]  # what engine verl needs per GPU, as a table; empty for engine local

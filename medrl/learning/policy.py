@@ -106,9 +106,20 @@ class Policy:
     def hidden_of_responses(
         self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]], share_prompts: bool
     ) -> Tensor:
-        """(rows, T, hidden): position t predicts response token t. Equal prompt objects are read once when shared."""
-        if not share_prompts:
+        """(rows, T, hidden): position t predicts response token t. Equal prompt objects are read once when shared;
+        a response with pictures of its own is run whole."""
+        whole = [row for row, prompt in enumerate(prompts) if prompt.added_pictures or not share_prompts]
+        if len(whole) == len(prompts):
             return self.full(prompts, responses)
+        if whole:
+            shared = [row for row in range(len(prompts)) if row not in set(whole)]
+            longest = max(len(response) for response in responses)
+            parts = []
+            for rows, share in ((whole, False), (shared, True)):
+                some = [prompts[row] for row in rows], [responses[row] for row in rows]
+                states = self.full(*some) if not share else self.hidden_of_responses(*some, share_prompts=True)
+                parts.append(nn.functional.pad(states, (0, 0, 0, longest - states.shape[1])))
+            return torch.cat(parts)[torch.tensor([*whole, *shared], device=self.device).argsort()]
         distinct: dict[int, int] = {}
         rows = torch.tensor([distinct.setdefault(id(prompt), len(distinct)) for prompt in prompts], device=self.device)
         unique = list({id(prompt): prompt for prompt in prompts}.values())
@@ -148,14 +159,18 @@ class Policy:
         responses: Sequence[Sequence[int]],
         *,
         temperature: float,
+        masks: Sequence[Sequence[int]] | None = None,
         share_prompts: bool = True,
         with_entropy: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """(log-probabilities, mask, entropies), each (rows, T); entropies in nats without gradient, on request.
 
-        Rows are right-padded to the longest response; padding has log-probability 0 and mask 0.
+        Rows are right-padded to the longest response. `masks`: 1 on the model's own tokens, all of them by default; an
+        environment's tokens (among them some that a reply may not hold) and padding have log-probability 0 and mask 0.
         """
         ids, mask = self.pad(responses, left=False)
+        if masks is not None:
+            mask = mask * self.pad(masks, left=False)[0]
         keep = mask.bool()
         hidden = self.hidden_of_responses(prompts, responses, share_prompts)[keep]  # (tokens, hidden): no padding
         chosen: list[Tensor] = []

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from medrl.errors import MedrlError
-from medrl.evaluation.validate import mean_scores
+from medrl.evaluation.validate import mean_scores, turn_metrics
 from medrl.learning.advantages import ESTIMATORS, zero_spread
 from medrl.recipe import Recipe
 from medrl.record.run import Run
@@ -67,4 +67,5 @@ def _metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
         "rollout/length": sum(lengths) / len(lengths),
         "rollout/length_max": float(max(lengths)),
         "rollout/truncated": sum(rollout.end_reason == "length" for rollout in rollouts) / len(rollouts),
+        **turn_metrics(rollouts),
     }

@@ -95,8 +95,9 @@ def _steps(state: Local) -> Iterator[int]:
         prompts, lost = _prompts(state, step)
         clock.lap("build")
         rollouts = run_group_episodes(
-            engine, state.plan.builder, prompts, recipe.algorithm.group_size, state.sampling, "grpo", step
-        )
+            engine, state.plan.builder, prompts, recipe.algorithm.group_size, state.sampling, "grpo", step,
+            interaction=state.plan.interaction,
+        )  # fmt: skip
         clock.lap("generate")
         score_rollouts(rollouts, state.plan.rewards)
         metrics = {"data/lost_samples": lost, **give_advantages(recipe, rollouts, step)}
@@ -133,7 +134,10 @@ def _start(
         load_weights(policy.model, found / "model")
     elif recipe.sft.steps and state.plan.demonstrations:
         samples = state.plan.demonstrations.samples
-        cold_start(policy, state.plan.builder, samples, recipe.sft, recipe.seed, state.log, settings.share_prompts)
+        cold_start(
+            policy, state.plan.builder, samples, recipe.sft, recipe.seed, state.log, settings.share_prompts,
+            state.plan.interaction,
+        )  # fmt: skip
     reference = None
     if recipe.algorithm.kl_coef > 0:
         reference = stored_reference(policy, state.model.processor, run.folder / "reference")
@@ -164,8 +168,9 @@ def _prompts(state: Local, step: int) -> tuple[list[Prompt], int]:
 def _validate(state: Local, engine: LocalEngine, step: int) -> dict[str, float]:
     """Validate and keep the result in eval/; returns it as `val/…` metrics."""
     summary, rollouts = validate(
-        engine, state.plan.builder, state.plan.rewards, state.val_prompts, state.recipe.val.attempts, state.sampling
-    )
+        engine, state.plan.builder, state.plan.rewards, state.val_prompts, state.recipe.val.attempts, state.sampling,
+        state.plan.interaction,
+    )  # fmt: skip
     return keep_validation(state.run, step, summary, rollouts, state.constant)
 
 

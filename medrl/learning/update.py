@@ -195,9 +195,10 @@ def _logprobs(
     policy: Policy, rollouts: Sequence[Rollout], settings: UpdateSettings, with_entropy: bool = False
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     return policy.token_logprobs(
-        [rollout.prompt for rollout in rollouts],
+        [rollout.whole_prompt for rollout in rollouts],
         [rollout.token_ids for rollout in rollouts],
         temperature=settings.temperature,
+        masks=[rollout.mask for rollout in rollouts],
         share_prompts=settings.share_prompts,
         with_entropy=with_entropy,
     )

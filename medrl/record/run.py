@@ -11,6 +11,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,7 @@ def rollout_row(rollout: Rollout, step: int) -> dict[str, Any]:
         "frame": prompt.frame,
         "prompt": prompt.text,
         "reply": rollout.text,
+        **({"turns": [asdict(turn) for turn in rollout.turns]} if rollout.turns else {}),
         "tokens": len(rollout.token_ids),
         "end_reason": rollout.end_reason,
         "reward": rollout.reward,

@@ -1,28 +1,80 @@
-"""One episode: a prompt goes to the engine, what comes back becomes a Rollout."""
+"""One episode: a prompt goes to the engine, what comes back becomes a Rollout. With an environment it goes on:
+an action in the reply is done, what the environment shows is appended with mask 0, and the model is asked again.
+"""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
-from medrl.dialogue.tokens import Prompt, PromptBuilder
+from medrl.dialogue.tokens import Patches, Prompt, PromptBuilder
+from medrl.rollout.env import Action, ActionError, Env, Observation, Scene, tool_names
+from medrl.rollout.interaction import Interaction
 from medrl.rollout.seeds import derive_seed
-from medrl.rollout.types import Engine, Rollout, Sampling
+from medrl.rollout.types import EndReason, Engine, Generation, Rollout, Sampling, Turn
 
 
 async def run_episode(
-    engine: Engine, builder: PromptBuilder, prompt: Prompt, attempt: int, sampling: Sampling
+    engine: Engine,
+    builder: PromptBuilder,
+    prompt: Prompt,
+    attempt: int,
+    sampling: Sampling,
+    interaction: Interaction | None = None,
 ) -> Rollout:
-    """One attempt: the model's own tokens have mask 1."""
-    generation = await engine.generate(prompt, (), sampling)
-    return Rollout(
-        prompt=prompt,
-        attempt=attempt,
-        token_ids=generation.token_ids,
-        mask=[1] * len(generation.token_ids),
-        logprobs=generation.logprobs,
-        text=builder.decode(generation.token_ids),
-        end_reason=generation.stop,
-    )
+    """One attempt: the model's own tokens have mask 1, an environment's 0. `sampling.max_new_tokens` bounds both together."""
+    if interaction is None:
+        generation = await engine.generate(prompt, (), sampling)
+        response = _Response()
+        response.say(generation)
+        return response.rollout(prompt, attempt, builder.decode(generation.token_ids), generation.stop)
+    env, scene = interaction.begin(builder, prompt.sample)
+    sampling = replace(sampling, stop_ids=interaction.stop_ids(builder))
+    response = _Response()
+    turns: list[Turn] = []
+    while True:
+        left = sampling.max_new_tokens - len(response.token_ids)
+        seed = derive_seed(sampling.seed, "turn", len(turns)) if turns else sampling.seed
+        context = prompt.continued(response.token_ids, response.added) if turns else prompt
+        generation = await engine.generate(context, (), replace(sampling, max_new_tokens=left, seed=seed))
+        start = len(response.token_ids)
+        response.say(generation)
+        text = builder.decode(generation.token_ids)
+        asked = interaction.protocol.read(text)
+        end: EndReason | None = None
+        if generation.stop == "length":
+            end = "length"
+        elif asked is None:
+            end = "eos"
+        elif len(turns) + 1 >= interaction.max_turns:
+            end = "turns"
+        if end:
+            turns.append(Turn(text, tokens=(len(generation.token_ids), 0)))
+            break
+        assert asked is not None
+        given = {"name": asked.name, "arguments": asked.arguments}
+        observation, fault = _act(env, interaction, asked.fault or None, Action(asked.name, asked.arguments or {}))
+        ids = builder.between_turns(
+            generation.token_ids, interaction.wrapped(observation.text), [image.size for image in observation.images]
+        )
+        if len(scene.shown) + len(observation.images) > interaction.max_images:
+            end = "images"
+        elif len(response.token_ids) + len(ids) >= sampling.max_new_tokens:
+            end = "length"
+        if end:  # what was not shown was not done
+            turns.append(Turn(text, given, tokens=(len(generation.token_ids), 0)))
+            break
+        patches = builder.patches(observation.images, prompt.sample.id) if observation.images else None
+        response.hear(ids, patches)
+        _show(scene, observation)
+        spoken = len(generation.token_ids), len(response.token_ids) - start - len(generation.token_ids)
+        confirmed = None if fault else observation.confirmed
+        turns.append(Turn(text, given, confirmed, fault, observation.text, len(observation.images), spoken))
+        if observation.done:
+            end = "done"
+            break
+    made = response.rollout(prompt, attempt, interaction.protocol.answer(turns[-1].text), end)
+    made.turns = turns
+    return made
 
 
 def run_group_episodes(
@@ -32,6 +84,7 @@ def run_group_episodes(
     attempts: int,
     sampling: Sampling,
     *place: str | int,
+    interaction: Interaction | None = None,
 ) -> list[Rollout]:
     """`attempts` rollouts of each prompt, group after group. Each has its own stream, named by `place`, sample and attempt."""
 
@@ -44,6 +97,7 @@ def run_group_episodes(
                     prompt,
                     attempt,
                     replace(sampling, seed=derive_seed(sampling.seed, *place, prompt.sample.id, attempt)),
+                    interaction,
                 )
                 for prompt in prompts
                 for attempt in range(attempts)
@@ -51,3 +105,52 @@ def run_group_episodes(
         )
 
     return asyncio.run(everything())
+
+
+@dataclass
+class _Response:
+    """What has been said and shown since the prompt."""
+
+    token_ids: list[int] = field(default_factory=list)
+    mask: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    added: Patches | None = None
+
+    def say(self, generation: Generation) -> None:
+        self.token_ids += generation.token_ids
+        self.mask += [1] * len(generation.token_ids)
+        self.logprobs += generation.logprobs
+
+    def hear(self, token_ids: Sequence[int], patches: Patches | None) -> None:
+        """An environment's tokens, and its pictures if their tokens were kept."""
+        self.token_ids += token_ids
+        self.mask += [0] * len(token_ids)
+        self.logprobs += [0.0] * len(token_ids)
+        if patches is not None:
+            self.added = self.added.followed_by(patches) if self.added else patches
+
+    def rollout(self, prompt: Prompt, attempt: int, text: str, end: EndReason) -> Rollout:
+        return Rollout(
+            prompt, attempt, self.token_ids, self.mask, self.logprobs, text=text, end_reason=end, added=self.added
+        )
+
+
+def _act(env: Env, interaction: Interaction, fault: str | None, action: Action) -> tuple[Observation, str | None]:
+    """The environment's answer and what was wrong with the action, if anything; a fault is an observation too."""
+    try:
+        if fault:
+            raise ActionError(fault)
+        known = tool_names(interaction.tools)
+        if action.name not in known:
+            raise ActionError(f"there is no tool {action.name[:40]!r}; the tools are {', '.join(known)}")
+        return env.step(action), None
+    except ActionError as error:
+        return Observation(f"Error: {error}"), str(error)
+
+
+def _show(scene: Scene, observation: Observation) -> None:
+    """Pictures the model may name from now on."""
+    for image in observation.images:
+        source = scene.shown[observation.source].box_px_original if observation.source < len(scene.shown) else None
+        whole = source or (0.0, 0.0, float(image.width), float(image.height))
+        scene.show(image, observation.source, observation.shows_px_original or whole)

@@ -2,20 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from medrl.dialogue.tokens import Prompt
+from medrl.dialogue.tokens import Patches, Prompt
 
-EndReason = Literal["eos", "length"]
+# eos: the model ended its reply; length: no tokens were left; turns, images: the recipe's limits; done: the environment
+EndReason = Literal["eos", "length", "turns", "images", "done"]
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn. `temperature` 0 takes the most probable token; `seed` fixes the rollout's own random stream."""
+    """How tokens are drawn. `temperature` 0 takes the most probable token; `seed` fixes the rollout's own random stream;
+    `stop_ids` end a reply beside the model's own end tokens."""
 
     temperature: float = 1.0
     max_new_tokens: int = 256
     seed: int = 0
+    stop_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,24 @@ class Generation:
 
     token_ids: list[int]
     logprobs: list[float]
-    stop: EndReason
+    stop: Literal["eos", "length"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the model said, what it asked for, and what came back.
+
+    `asked`: name and arguments as written, None in a turn without an action. `confirmed`: what the environment did, None
+    when it did nothing; `fault` is then what it told the model. `tokens`: of the reply and of the observation.
+    """
+
+    text: str
+    asked: dict[str, Any] | None = None
+    confirmed: dict[str, Any] | None = None
+    fault: str | None = None
+    observation: str | None = None
+    images: int = 0
+    tokens: tuple[int, int] = (0, 0)
 
 
 @dataclass
@@ -33,6 +53,8 @@ class Rollout:
 
     `token_ids`, `mask` and `logprobs` cover the response only and are equally long; `mask` is 1 on the model's own
     tokens, 0 on tokens an environment put there. Tokens come from the engine and are never made again from text.
+    `text` is what rewards read: the last thing the model said. `added` holds the pictures an environment showed, in the
+    order of their tokens; `turns` is empty where there is no environment.
     """
 
     prompt: Prompt
@@ -42,10 +64,17 @@ class Rollout:
     logprobs: list[float]
     text: str
     end_reason: EndReason
+    turns: list[Turn] = field(default_factory=list)
+    added: Patches | None = None
     scores: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     reward: float | None = None
     advantage: float | None = None
+
+    @property
+    def whole_prompt(self) -> Prompt:
+        """The prompt with the pictures of the whole episode: what `prompt.token_ids` + `token_ids` is run with."""
+        return self.prompt.with_pictures(self.added) if self.added is not None else self.prompt
 
 
 class Engine(Protocol):

@@ -84,7 +84,10 @@ async def score_rollouts_async(rollouts: Sequence[Rollout], rewards: Sequence[Lo
     plans = [[reward for reward in rewards if reward.applies(rollout.prompt.sample)] for rollout in rollouts]
     found = await asyncio.gather(
         *(
-            asyncio.gather(*(_call(reward, rollout.prompt, rollout.text) for reward in plan), return_exceptions=True)
+            asyncio.gather(
+                *(_call(reward, rollout.prompt, rollout.text, record_of(rollout)) for reward in plan),
+                return_exceptions=True,
+            )
             for rollout, plan in zip(rollouts, plans)
         )
     )
@@ -114,9 +117,29 @@ def common_reasons(rollouts: Sequence[Rollout], most: int = 3) -> str:
     return "\n".join(f"  {count} x rewards.{reason}" for reason, count in counts.most_common(most))
 
 
-async def _call(reward: LoadedReward, prompt: Prompt, reply: str) -> Any:
+def record_of(rollout: Rollout) -> dict[str, Any] | None:
+    """What a reward may know of an episode with an environment, as `extra_info["rollout"]`; None without one.
+
+    `actions`: what the environment confirmed, in order. Tool use is counted here and never in a reply's text. `asked`: per
+    turn, whether it held an action that could be read, done or not. Boxes are in pixels of the pictures in `image_sizes`.
+    """
+    if not rollout.turns:
+        return None
+    return {
+        "turns": [turn.text for turn in rollout.turns],
+        "asked": [bool(turn.asked and turn.asked["name"]) for turn in rollout.turns],
+        "image_sizes": [list(size) for size in rollout.prompt.image_sizes_px],
+        "actions": [turn.confirmed for turn in rollout.turns if turn.confirmed is not None],
+        "refused": sum(turn.fault is not None for turn in rollout.turns),
+        "end_reason": rollout.end_reason,
+    }
+
+
+async def _call(reward: LoadedReward, prompt: Prompt, reply: str, record: dict[str, Any] | None = None) -> Any:
     # a copy, so that a reward that writes into extra_info cannot change the next one's (verl's manager shares it)
     extra_info = copy.deepcopy(prompt.sample.extra_info)
+    if record is not None:
+        extra_info["rollout"] = copy.deepcopy(record)
     if prompt.answer_size_px is not None:
         extra_info["image_size"] = list(prompt.answer_size_px)
     given = (prompt.sample.data_source, reply, prompt.ground_truth, extra_info)

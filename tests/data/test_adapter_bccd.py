@@ -119,7 +119,7 @@ def test_picture_without_annotation_is_not_counted_as_zero(cell, pictures):
 
 def test_platelets_may_be_none():
     none = next(s for s in samples_of("test", task="count", cell="Platelets") if s.ground_truth == "0")
-    assert none.demonstration == "<think>no platelet</think><answer>{ground_truth}</answer>"
+    assert none.demonstration == ("<think>no platelet</think><answer>{ground_truth}</answer>",)
 
 
 def test_cell_stands_in_the_centre_of_its_crop_even_at_the_picture_edge():
@@ -178,10 +178,10 @@ def test_box_is_in_pixels_of_the_picture_as_shown(size_px):
 
 def test_demonstrations_are_true_of_the_annotation():
     for sample in samples_of("test", task="count", cell="RBC"):
-        rows = sample.demonstration.split("row ")[1:]
+        rows = sample.demonstration[0].split("row ")[1:]
         told = (
             len(rows)
-            if "column" in sample.demonstration
+            if "column" in sample.demonstration[0]
             else sum(int(row.split(":")[1].strip(" ,").split("<")[0]) for row in rows)
         )
         assert told == int(sample.ground_truth)
@@ -190,7 +190,7 @@ def test_demonstrations_are_true_of_the_annotation():
         longer = max(right - left, bottom - top)
         size = "small" if longer < 75 else "large" if longer >= 150 else "medium"
         words = sample.options[sample.ground_truth]
-        assert sample.demonstration == f"<think>a {size} cell, {words}</think><answer>{{ground_truth}}</answer>"
+        assert sample.demonstration == (f"<think>a {size} cell, {words}</think><answer>{{ground_truth}}</answer>",)
 
 
 def small_copy(tmp_path, annotation, name="BloodImage_00007"):

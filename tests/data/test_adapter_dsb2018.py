@@ -45,11 +45,11 @@ def test_box_is_the_extent_of_its_mask_with_the_last_pixel_inside():
 
 def test_demonstration_tells_every_nucleus_once(counted):
     for sample in counted:
-        if "column" in sample.demonstration:
-            told = sample.demonstration.count("column")
+        if "column" in sample.demonstration[0]:
+            told = sample.demonstration[0].count("column")
         else:
             told = sum(
-                int(part.split(":")[1].strip(" ,").split("<")[0]) for part in sample.demonstration.split("row ")[1:]
+                int(part.split(":")[1].strip(" ,").split("<")[0]) for part in sample.demonstration[0].split("row ")[1:]
             )
         assert told == int(sample.ground_truth), sample.id
 

@@ -48,7 +48,7 @@ def test_boxes_hold_the_lesions_and_nothing_outside_changes():
 
 def test_the_demonstration_says_what_is_there():
     for item in phantom.read(None, "train", task="count", n=40):
-        said = item.demonstration.count(" column ")
+        said = item.demonstration[0].count(" column ")
         assert said == int(item.ground_truth) == len(item.extra_info.get("lesion_boxes", []))
     located = next(iter(phantom.read(None, "train", task="locate", n=1)))
     assert json.loads(located.ground_truth) == located.extra_info["lesion_boxes"][0]

@@ -92,7 +92,7 @@ def test_a_box_is_asked_for_in_the_frame_the_model_answers_in(loaded):
 def test_a_demonstration_ends_with_the_end_token_and_reads_back(loaded):
     making = builder(loaded)
     prompt = making.build(samples(1)[0])
-    reply = making.style.demonstration(prompt.sample, prompt.ground_truth)
+    reply = making.style.demonstration(prompt.sample, prompt.ground_truth)[0]
     ids = making.encode_reply(reply)
     assert ids[-1] in loaded.policy.stop_ids and making.decode(ids) == reply and "{ground_truth}" not in reply
 
@@ -100,7 +100,7 @@ def test_a_demonstration_ends_with_the_end_token_and_reads_back(loaded):
 def test_no_think_drops_the_reasoning_of_a_demonstration(loaded):
     making = builder(loaded, style="no_think")
     prompt = making.build(samples(1)[0])
-    assert making.style.demonstration(prompt.sample, "3") == "<answer>3</answer>"
+    assert making.style.demonstration(prompt.sample, "3") == ["<answer>3</answer>"]
     assert "<think>" not in prompt.text
 
 

@@ -1,0 +1,44 @@
+"""Reward looking again, where it helped: only a right answer earns it, and only for what the environment confirmed."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from medrl.plugin import load_plugin
+from medrl.rollout.confirmed import looks
+
+
+def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: Mapping[str, Any] | None = None,
+    answer: str = "rewards/choice.py",
+) -> dict[str, float]:
+    """1.0 when the answer is right and at least one look was confirmed, else 0.0; DeepEyes weighs it 1.2.
+
+    `answer`: the reward file that says whether the answer is right (above 0.5). A malformed action, a refused one, a
+    region that was shown before and the whole picture count as no look. Source: arXiv 2505.14362, which counts image
+    tags in the text instead.
+
+    >>> extra = {"options": {"A": "MRI", "B": "CT"}}
+    >>> seen = {"actions": [{"tool": "zoom", "box_px_original": [0, 0, 9, 9]}], "image_sizes": [[90, 90]]}
+    >>> compute_score("x", "<answer>B</answer>", "B", {**extra, "rollout": seen})
+    {'score': 1.0, 'looks': 1.0}
+    >>> compute_score("x", "<tool_call>zoom</tool_call><answer>B</answer>", "B", extra)["score"]
+    0.0
+    """
+    extra = dict(extra_info or {})
+    record = extra.get("rollout")
+    found = len(looks(record)) if record else 0
+    right = _right(_answer(answer)(data_source, solution_str, ground_truth, extra))
+    return {"score": float(right and found > 0), "looks": float(found)}
+
+
+def _right(result: Any) -> bool:
+    return (result["score"] if isinstance(result, dict) else result) > 0.5
+
+
+@cache
+def _answer(reference: str) -> Any:
+    return load_plugin(reference, "compute_score").target

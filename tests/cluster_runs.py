@@ -18,11 +18,13 @@ SMALL = (  # a run whose steps take a second or two
 )  # fmt: skip
 
 
-def start(run: Path, *overrides: str, **environment: str) -> subprocess.Popen[bytes]:
-    """The quickstart in a run directory, as its own process group, output in <run>.log; variables beside the usual ones."""
+def start(
+    run: Path, *overrides: str, recipe: str = "recipes/quickstart.yaml", **environment: str
+) -> subprocess.Popen[bytes]:
+    """A recipe in a run directory, as its own process group, output in <run>.log; variables beside the usual ones."""
     log = run.with_suffix(".log").open("ab")
     command = [
-        sys.executable, "-m", "medrl", "train", "recipes/quickstart.yaml", f"runs_dir={run.parent}", f"name={run.name}", *overrides,
+        sys.executable, "-m", "medrl", "train", recipe, f"runs_dir={run.parent}", f"name={run.name}", *overrides,
     ]  # fmt: skip
     usual = {key: value for key, value in os.environ.items() if key not in ("PYTHONDONTWRITEBYTECODE", "RAY_ADDRESS")}
     environment = {**usual, **environment}

@@ -29,6 +29,7 @@ TILES = (  # of the grid: one figure, or two half as high that belong together; 
     (("group/zero_spread", "Groups with no spread (no signal)", "fraction"), ("reward/missing", "Missing rewards", "")),
     (("policy/clip_fraction", "Clipped tokens", "fraction"), ("policy/engine_gap", "Engine to trainer gap", "nats")),
     (("val/parse_rate", "Held-out replies that could be read", "fraction"),),
+    (("tool/confirmed", "Attempts with a confirmed action", "fraction"), ("tool/turns", "Replies in an attempt", "")),
     (("optimizer/lr", "Learning rate", ""), ("optimizer/grad_norm", "Gradient norm", "")),
 )
 

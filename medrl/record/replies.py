@@ -57,13 +57,28 @@ def view_reply(row: Row, judged_by: str) -> Reply:
     return Reply(
         step=integer_of(row.get("step")),
         attempt=integer_of(row.get("attempt")),
-        parts=tuple(_shorten_parts(reply_parts(text_of(row, "reply")), REPLY_CHARACTERS)),
+        parts=tuple(_shorten_parts(reply_parts(conversation(row)), REPLY_CHARACTERS)),
         chips=tuple(_chips(row, judged_by)),
         verdict=verdict_of(row, judged_by),
         advantage=number_of(row.get("advantage")),
         tokens=number_text(number_of(row.get("tokens"))),
         end_reason=shorten(text_of(row, "end_reason") or "unknown", 60),
     )
+
+
+def conversation(row: Row) -> str:
+    """All that was said in an attempt: its one reply, or every turn with what the environment answered between them."""
+    turns = row.get("turns")
+    if not isinstance(turns, list) or not all(isinstance(turn, Mapping) for turn in turns):
+        return text_of(row, "reply")
+    said = []
+    for turn in turns:
+        said.append(text_of(turn, "text"))
+        seen = integer_of(turn.get("images"))
+        if seen or turn.get("observation"):
+            shown = f"{seen} picture{'s' if seen > 1 else ''}" if seen else ""
+            said.append(f"[environment: {', '.join(filter(None, (shown, text_of(turn, 'observation'))))}]")
+    return "\n".join(said)
 
 
 def verdict_of(row: Row, judged_by: str) -> str:

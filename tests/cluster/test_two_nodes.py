@@ -24,8 +24,8 @@ with two_nodes(Path(sys.argv[1])) as address:
 @pytest.fixture
 def address():
     """Two nodes of one logical GPU each, on this machine, ended with the test."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
     with tempfile.TemporaryDirectory(prefix="tn-", dir="/tmp") as temp:  # a unix socket's path is short
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "TMPDIR": temp}
         nodes = subprocess.Popen(
             [sys.executable, "-c", TWO_NODES, temp], env=environment, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

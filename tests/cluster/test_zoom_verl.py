@@ -1,0 +1,64 @@
+"""Episodes of several turns with pictures through real vLLM, Ray and FSDP: what is trained on is what was generated."""
+
+import json
+
+import pytest
+from cluster_runs import finish, journal, start, summary
+from makers import tiny
+from playing import making
+
+from medrl.data.adapters import phantom_detail
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+SMALL = (  # enough of a cold start for actions; the rest short
+    "engine.name=verl", "training.steps=4", "sft.steps=70", "data.val_options.n=24", "val.every=100", "checkpoint.every=100",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    run = tmp_path_factory.mktemp("zoom") / "zoom"
+    code = finish(start(run, *SMALL, recipe="recipes/quickstart_zoom.yaml"), within_s=800)
+    assert code == 0, run.with_suffix(".log").read_text()[-3000:]
+    return run
+
+
+def rows(run, step):
+    return [json.loads(line) for line in (run / "rollouts" / f"step_{step:06d}.jsonl").read_text().splitlines()]
+
+
+def test_it_completes_and_many_attempts_look_again(finished):
+    assert summary(finished)["status"] == "completed" and summary(finished)["steps"] == 4
+    steps = [entry for entry in journal(finished) if entry["stage"] == "grpo" and entry["step"]]
+    assert all(entry["tool/confirmed"] > 0.2 for entry in steps), "too few pictures in replies to say anything"
+    looked = [row for row in rows(finished, 4) if len(row["turns"]) == 2 and row["turns"][0]["confirmed"]]
+    assert len(looked) > 8
+    for row in looked:
+        left, top, right, bottom = row["turns"][0]["confirmed"]["box_px_original"]
+        assert 0 <= left < right <= 448 and 0 <= top < bottom <= 448
+        assert "<tool_call>" not in row["reply"], "the reply that is graded is the last one"
+
+
+def test_vllm_and_the_actor_agree_on_every_token_of_every_turn(finished):
+    """A picture in another place, other positions or another mask would show here at once."""
+    steps = [entry for entry in journal(finished) if entry["stage"] == "grpo" and entry["step"]]
+    assert all(0 < entry["policy/engine_gap"] < 1e-5 and entry["policy/engine_gap_max"] < 1e-3 for entry in steps)
+
+
+def test_what_the_environment_said_has_the_tokens_that_engine_local_would_give_it(finished):
+    made = making(tiny())
+    samples = {sample.id: sample for sample in phantom_detail.read(None, "train", n=960)}
+    checked = 0
+    for row in rows(finished, 4):
+        assert row["tokens"] == sum(sum(turn["tokens"]) for turn in row["turns"])
+        for turn in row["turns"]:
+            if turn["confirmed"] is None or not turn["images"]:
+                continue
+            left, top, right, bottom = turn["confirmed"]["box_px_original"]
+            size = (round(right - left), round(bottom - top))
+            ended = [made.tokenizer.convert_tokens_to_ids("</tool_call>")]
+            ids = made.between_turns(ended, f"<tool_response>{turn['observation']}</tool_response>", [size])
+            assert turn["tokens"][1] == len(ids)
+            checked += 1
+        assert row["sample_id"] in samples
+    assert checked > 8

@@ -71,8 +71,8 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     problems += faults
     if interaction and demonstrations and not problems:
         with _collecting(problems):  # an action the environment refuses would be learnt
-            for sample in demonstrations.samples[:TRIED_DEMONSTRATIONS]:
-                imitated(builder, builder.build(sample), interaction)
+            tried = demonstrations.samples[:TRIED_DEMONSTRATIONS]
+            imitated(builder, [builder.build(sample) for sample in tried], interaction)
     if not problems:
         problems += _reward_faults(rewards, builder, everything)
     memory, misfits = _cluster_plan(recipe, longest)

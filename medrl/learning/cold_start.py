@@ -48,7 +48,7 @@ def cold_start(
         prompts = [builder.build(samples[index]) for index in chosen]
         rate = learning_rate(schedule, step, settings.steps)
         set_learning_rate(optimizer, rate)
-        shown = [imitated(builder, prompt, interaction) for prompt in prompts]
+        shown = imitated(builder, prompts, interaction)
         logprobs, own, _ = policy.token_logprobs(
             [rollout.whole_prompt for rollout in shown],
             [rollout.token_ids for rollout in shown],
@@ -73,11 +73,21 @@ def cold_start(
         )
 
 
-def imitated(builder: PromptBuilder, prompt: Prompt, interaction: Interaction | None = None) -> Rollout:
-    """The demonstration as the rollout it would have been, an environment's answers included: same tokens, same mask.
+def imitated(
+    builder: PromptBuilder, prompts: Sequence[Prompt], interaction: Interaction | None = None
+) -> list[Rollout]:
+    """Demonstrations as the rollouts they would have been, an environment's answers included: same tokens, same mask.
 
     MedrlError for a sample without a demonstration, or with one whose actions the environment refuses.
     """
+
+    async def everything() -> list[Rollout]:
+        return [await _imitated(builder, prompt, interaction) for prompt in prompts]
+
+    return asyncio.run(everything())  # once a batch: asyncio writes out every tensor of a task's result when it begins
+
+
+async def _imitated(builder: PromptBuilder, prompt: Prompt, interaction: Interaction | None) -> Rollout:
     replies = builder.demonstration(prompt)
     if not replies:
         raise MedrlError(
@@ -85,7 +95,7 @@ def imitated(builder: PromptBuilder, prompt: Prompt, interaction: Interaction | 
             "Use data that has them, or sft.steps=0."
         )
     script = Script(builder, replies, interaction)
-    rollout = asyncio.run(run_episode(script, builder, prompt, 0, Sampling(max_new_tokens=LONGEST), interaction))
+    rollout = await run_episode(script, builder, prompt, 0, Sampling(max_new_tokens=LONGEST), interaction)
     if script.left:
         raise MedrlError(
             f"{prompt.sample.id}: the demonstration has {len(replies)} turns, but the episode ended "

@@ -1,8 +1,8 @@
-"""A phantom task that needs a second look: the lesion is seen from afar, the pattern inside it is not.
+"""A phantom task that needs a second look: sixteen lesions are seen from afar, the pattern inside each is not.
 
 The picture has four times the side the model is given. Patterns have a period of four pixels and one mean, so they are
-gone in the reduced copy and plain in a crop. The colour of the background runs with the place (`ramp`): a crutch, since
-a model this small knows no absolute position. It is a test article: learning it says nothing about patients.
+gone in the reduced copy and plain in a crop. The question says which lesion is meant, so that what has to be learnt is to
+look there. It is a test article: learning it says nothing about patients.
 """
 
 import io
@@ -29,10 +29,9 @@ def read(
     n: int = 512,
     seed: int = 0,
     size_px: int = 448,
-    ramp: float = 0.3,
     tool: str | None = "zoom",
 ) -> Iterator[Sample | Refused]:
-    """Yield `n` pictures with one lesion and the question what pattern it has.
+    """Yield `n` pictures of lesions and the question what pattern one of them has.
 
     `tool`: name of the zoom tool; every other demonstration uses it, the others answer at once (a fair floor for looking
     once). None: all answer at once. `root` is not used. Raises MedrlError for a split that does not exist.
@@ -40,22 +39,23 @@ def read(
     if split not in SPLIT_OFFSET:
         raise MedrlError(f"phantom_detail: unknown split {split!r}; expected one of {', '.join(SPLIT_OFFSET)}.")
     for number in range(n):
-        yield _item(split, SPLIT_OFFSET[split] + number, seed, size_px, ramp, tool)
+        yield _item(split, SPLIT_OFFSET[split] + number, seed, size_px, tool)
 
 
-def _item(split: str, number: int, seed: int, size_px: int, ramp: float, tool: str | None) -> Sample:
+def _item(split: str, number: int, seed: int, size_px: int, tool: str | None) -> Sample:
     rng = np.random.default_rng([seed, number])
     row, column = (int(index) for index in rng.integers(0, GRID, 2))
-    kind = int(rng.integers(len(PATTERNS)))
+    kinds = rng.integers(0, len(PATTERNS), (GRID, GRID))
+    kind = int(kinds[row, column])
     options = dict(zip("ABCD", PATTERNS))
     buffer = io.BytesIO()
-    Image.fromarray(_draw(row, column, PATTERNS[kind], size_px, ramp, rng)).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(_draw(kinds, size_px, rng)).save(buffer, "PNG", compress_level=1)
     cell = size_px // GRID
     box = [column * cell, row * cell, (column + 1) * cell, (row + 1) * cell]
     return make_sample(
         id=f"phantom_detail/{number}",
         data_source="phantom_detail",
-        question="Look inside the lesion. A) rows, B) columns, C) squares, D) plain",
+        question=f"What is inside the lesion at row {row + 1} column {column + 1}? A) rows, B) columns, C) squares, D) plain",
         images=[{"bytes": buffer.getvalue()}],
         ground_truth="ABCD"[kind],
         kind="choice",
@@ -64,31 +64,30 @@ def _item(split: str, number: int, seed: int, size_px: int, ramp: float, tool: s
         image_id=f"phantom_detail/{number}",
         image_size=[size_px, size_px],
         lesion_boxes=[box],
-        demonstration=_demonstration(PATTERNS[kind], row, column, box, tool if number % 2 == 0 else None),
+        demonstration=_demonstration(PATTERNS[kind], box, tool if number % 2 == 0 else None),
     )
 
 
-def _demonstration(pattern: str, row: int, column: int, box: list[int], tool: str | None) -> list[str]:
+def _demonstration(pattern: str, box: list[int], tool: str | None) -> list[str]:
     answer = f"<think>{pattern}</think><answer>{{ground_truth}}</answer>"
     if tool is None:
         return [answer]
     call = f'{{"name": "{tool}", "arguments": {{"bbox_2d": {{box {" ".join(map(str, box))}}}}}}}'
-    return [f"<think>row {row + 1} column {column + 1}</think><tool_call>{call}</tool_call>", answer]
+    return [f"<think>look there</think><tool_call>{call}</tool_call>", answer]
 
 
-def _draw(row: int, column: int, pattern: str, size_px: int, ramp: float, rng: np.random.Generator) -> Any:
-    """uint8 (size_px, size_px, 3)."""
-    y, x = np.mgrid[0:size_px, 0:size_px].astype(np.float32) / size_px
+def _draw(kinds: Any, size_px: int, rng: np.random.Generator) -> Any:
+    """uint8 (size_px, size_px, 3); `kinds`: (GRID, GRID) which pattern each cell has."""
     grey = 0.25 + 0.02 * rng.standard_normal((size_px, size_px), dtype=np.float32)
-    picture = np.stack([grey + ramp * x, grey, grey + ramp * y], axis=-1)
     cell = size_px // GRID
     lines, across = np.mgrid[0:cell, 0:cell]
-    shift = rng.integers(0, PERIOD_PX, 2)
-    on_row = (lines + shift[0]) % PERIOD_PX < PERIOD_PX // 2
-    on_column = (across + shift[1]) % PERIOD_PX < PERIOD_PX // 2
-    mean = np.full((cell, cell), 0.5)
-    texture = {"rows": on_row, "columns": on_column, "squares": on_row ^ on_column, "plain": mean}[pattern]
     inside = np.hypot(lines - cell / 2, across - cell / 2) < RADIUS * cell
-    place = picture[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]  # a view
-    place[inside] = (0.35 + 0.6 * texture.astype(np.float32))[inside, None]
-    return (np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    for row in range(GRID):
+        for column in range(GRID):
+            shift = rng.integers(0, PERIOD_PX, 2)
+            on_row = (lines + shift[0]) % PERIOD_PX < PERIOD_PX // 2
+            on_column = (across + shift[1]) % PERIOD_PX < PERIOD_PX // 2
+            textures = (on_row, on_column, on_row ^ on_column, np.full((cell, cell), 0.5))
+            place = grey[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]  # a view
+            place[inside] = (0.35 + 0.6 * textures[kinds[row, column]].astype(np.float32))[inside]
+    return (np.clip(np.repeat(grey[..., None], 3, axis=-1), 0, 1) * 255).astype(np.uint8)

@@ -20,22 +20,35 @@ def image_tokens(loaded, ids):
     return sum(token == loaded.policy.core.config.image_token_id for token in ids)
 
 
-def test_ids_are_the_engines_and_the_templates_and_read_as_one_conversation(loaded):
-    made, interaction = making(loaded), zooming()
-    replies = [call((28, 28, 56, 56)), call((0, 0, 28, 28), image=1), ANSWER]
+GROUND = '<grounding>{"bbox_2d": [28, 28, 56, 56], "source": "original_image"}</grounding>'
+
+
+@pytest.mark.parametrize(
+    "action_format, replies",
+    [
+        ("hermes", [call((28, 28, 56, 56)), call((0, 0, 28, 28), image=1), ANSWER]),
+        (
+            "grounding",
+            [GROUND, GROUND.replace("original_image", "observation_1"), ANSWER],
+        ),  # the model ends its turn itself
+    ],
+)
+def test_ids_are_the_engines_and_the_templates_and_read_as_one_conversation(loaded, action_format, replies):
+    made, interaction = making(loaded), zooming(action_format=action_format)
     played = play(made, replies, interaction)
     assert played.end_reason == "eos" and [bool(turn.confirmed) for turn in played.turns] == [True, True, False]
     own = [token for token, mask in zip(played.token_ids, played.mask) if mask]
     said = []
     for reply in replies:
         ids = made.encode_reply(reply)
-        said += ids[:-1] if reply is not ANSWER else ids  # an action ends with its own tag
+        said += ids[:-1] if "</tool_call>" in reply else ids  # which is one token, and generation stops there
     assert own == said, "the model's tokens must stay as the engine gave them"
     whole = made.tokenizer.decode([*played.prompt.token_ids, *played.token_ids], skip_special_tokens=False)
     turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "QUESTION"}]}]
     for reply in replies:
         turns.append({"role": "assistant", "content": reply})
-        seen = [{"type": "image"}, {"type": "text", "text": "<tool_response></tool_response>"}]
+        text = "<tool_response></tool_response>" if action_format == "hermes" else ""
+        seen = [{"type": "image"}, {"type": "text", "text": text}]
         turns.append({"role": "user", "content": seen})
     wanted = made.processor.apply_chat_template(turns[:-1], tokenize=False).rstrip("\n")
     question = made.style.messages(played.prompt.sample)[-1]["content"].removeprefix("<image>")
@@ -65,6 +78,8 @@ def test_a_budget_never_parts_a_picture_from_its_tokens(loaded, budget):
     grid = played.whole_prompt.image_grid_thw
     assert image_tokens(loaded, [*played.prompt.token_ids, *played.token_ids]) == int(grid.prod(1).sum()) // 4
     assert len(played.token_ids) == len(played.mask) == len(played.logprobs)
+    heard = [sum(sum(turn.tokens) for turn in played.turns[: number + 1]) for number, turn in enumerate(played.turns)]
+    assert all(so_far < budget for so_far, turn in zip(heard, played.turns) if turn.observation is not None)
 
 
 @pytest.mark.parametrize(

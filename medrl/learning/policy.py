@@ -109,17 +109,17 @@ class Policy:
         """(rows, T, hidden): position t predicts response token t. Equal prompt objects are read once when shared;
         a response with pictures of its own is run whole."""
         whole = [row for row, prompt in enumerate(prompts) if prompt.added_pictures or not share_prompts]
-        if len(whole) == len(prompts):
-            return self.full(prompts, responses)
-        if whole:
-            shared = [row for row in range(len(prompts)) if row not in set(whole)]
-            longest = max(len(response) for response in responses)
-            parts = []
-            for rows, share in ((whole, False), (shared, True)):
-                some = [prompts[row] for row in rows], [responses[row] for row in rows]
-                states = self.full(*some) if not share else self.hidden_of_responses(*some, share_prompts=True)
+        shared = sorted(set(range(len(prompts))) - set(whole))
+        longest = max(len(response) for response in responses)
+        parts = []
+        for rows, run in ((whole, self.full), (shared, self._sharing)):
+            if rows:
+                states = run([prompts[row] for row in rows], [responses[row] for row in rows])
                 parts.append(nn.functional.pad(states, (0, 0, 0, longest - states.shape[1])))
-            return torch.cat(parts)[torch.tensor([*whole, *shared], device=self.device).argsort()]
+        return torch.cat(parts)[torch.tensor([*whole, *shared], device=self.device).argsort()]
+
+    def _sharing(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[int]]) -> Tensor:
+        """What `full` gives, with each distinct prompt read once."""
         distinct: dict[int, int] = {}
         rows = torch.tensor([distinct.setdefault(id(prompt), len(distinct)) for prompt in prompts], device=self.device)
         unique = list({id(prompt): prompt for prompt in prompts}.values())

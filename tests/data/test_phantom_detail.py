@@ -1,0 +1,66 @@
+"""The pattern is plain in a crop and gone in what the model sees of the whole; demonstrations look where the question asks."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medrl.data.adapters.phantom_detail import PATTERNS, read
+from medrl.errors import MedrlError
+
+
+def picture(sample):
+    return Image.open(io.BytesIO(sample.images[0]["bytes"]))
+
+
+def inside(sample, scale=1):
+    """Grey values in the middle of the lesion that is asked about, at full size or reduced."""
+    whole = picture(sample).convert("L")
+    whole = whole.resize((whole.width // scale, whole.height // scale), Image.Resampling.BICUBIC)
+    left, top, right, bottom = (edge // scale for edge in sample.extra_info["lesion_boxes"][0])
+    quarter = (right - left) // 4
+    return np.asarray(whole, np.float32)[top + quarter : bottom - quarter, left + quarter : right - quarter]
+
+
+def test_patterns_are_seen_in_a_crop_and_not_in_the_reduced_picture():
+    found = {name: [] for name in PATTERNS}
+    for sample in read(None, "train", n=64):
+        found[sample.options[sample.ground_truth]].append(sample)
+    assert all(len(samples) > 5 for samples in found.values())
+    means = {name: np.mean([inside(one, 4).mean() for one in samples]) for name, samples in found.items()}
+    assert max(means.values()) - min(means.values()) < 3, means
+    for name, samples in found.items():
+        assert max(inside(one, 4).std() for one in samples) < 6, name
+        spread = min(inside(one).std() for one in samples)
+        assert (spread > 60) if name != "plain" else spread < 6
+
+
+def test_the_answer_is_the_pattern_of_the_lesion_that_is_asked_about():
+    for sample in read(None, "val", n=40):
+        row, column = map(int, re.search(r"row (\d) column (\d)", sample.question).groups())
+        assert sample.extra_info["lesion_boxes"] == [[112 * (column - 1), 112 * (row - 1), 112 * column, 112 * row]]
+        grey = inside(sample)
+        along, down = np.abs(np.diff(grey, axis=1)).mean(), np.abs(np.diff(grey, axis=0)).mean()
+        seen = {(False, True): "rows", (True, False): "columns", (True, True): "squares", (False, False): "plain"}
+        assert sample.options[sample.ground_truth] == seen[bool(along > 20), bool(down > 20)]
+
+
+def test_every_other_demonstration_looks():
+    samples = list(read(None, "demo", n=10))
+    assert [len(sample.demonstration) for sample in samples] == [2, 1] * 5
+    for sample in samples[::2]:
+        box = " ".join(map(str, sample.extra_info["lesion_boxes"][0]))
+        assert f"{{box {box}}}" in sample.demonstration[0] and sample.demonstration[1].endswith(
+            "{ground_truth}</answer>"
+        )
+    assert {len(sample.demonstration) for sample in read(None, "demo", n=10, tool=None)} == {1}
+
+
+def test_the_same_number_gives_the_same_picture_and_splits_share_none():
+    one, again = (next(iter(read(None, "train", n=1))) for _ in range(2))
+    assert one.images == again.images
+    assert next(iter(read(None, "val", n=1))).images != one.images
+    with pytest.raises(MedrlError, match="unknown split"):
+        next(iter(read(None, "everything")))

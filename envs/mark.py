@@ -2,7 +2,7 @@
 
 from PIL import ImageDraw
 
-from medrl.rollout.env import Action, Observation, Scene, in_source
+from medrl.rollout.env import BOX_SCHEMA, Action, Observation, Scene, in_source
 
 
 class MarkEnv:
@@ -10,12 +10,11 @@ class MarkEnv:
 
     def __init__(self, colour="red", width_px=3, name="mark"):
         self.colour, self.width_px = colour, width_px
-        region = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
         self.tools = [{"type": "function", "function": {
             "name": name,
             "description": "Draw a box on the image and look at it again.",
             "parameters": {"type": "object", "required": ["bbox_2d"], "properties": {
-                "bbox_2d": {**region, "description": "The box as [x1, y1, x2, y2]."},
+                "bbox_2d": {**BOX_SCHEMA, "description": "The box as [x1, y1, x2, y2]."},
             }},
         }}]  # fmt: skip
 
@@ -31,4 +30,6 @@ class MarkEnv:
         ImageDraw.Draw(marked).rectangle(corners, outline=self.colour, width=self.width_px)
         drawn = list(in_source(box, picture))
         confirmed = {"tool": action.name, "source": picture.source, "box_px_original": drawn}
-        return Observation("", (marked,), confirmed=confirmed, source=picture.source)
+        return Observation(
+            "", (marked,), confirmed=confirmed, source=picture.source, shows_px_original=picture.box_px_original
+        )

@@ -6,7 +6,7 @@ grown about its centre to 28 pixels a side where it is smaller.
 
 from PIL import Image
 
-from medrl.rollout.env import Action, ActionError, Observation, Scene, in_source
+from medrl.rollout.env import BOX_SCHEMA, Action, ActionError, Observation, Scene, in_source
 from medrl.vision.boxes import pixel_box
 
 SMALLEST_PX, MOST_ASPECT = 28, 100
@@ -17,12 +17,11 @@ class ZoomEnv:
 
     def __init__(self, enlarge=4.0, side_px=1024, name="image_zoom_in_tool"):
         self.enlarge, self.side_px = enlarge, side_px
-        region = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
         self.tools = [{"type": "function", "function": {
             "name": name,
             "description": "Zoom into a region of an image.",
             "parameters": {"type": "object", "required": ["bbox_2d"], "properties": {
-                "bbox_2d": {**region, "description": "The region as [x1, y1, x2, y2]."},
+                "bbox_2d": {**BOX_SCHEMA, "description": "The region as [x1, y1, x2, y2]."},
                 "image": {"type": "integer", "description": "Which image, 0 being the first. Default: 0."},
                 "label": {"type": "string", "description": "What the region shows."},
             }},

@@ -34,7 +34,6 @@ class Protocol:
 
     read: Callable[[str], Asked | None]
     end: str | None
-    opening: str  # what a reply with an action contains
     answer: Callable[[str], str] = lambda reply: reply  # the reply as rewards read answers from it
 
 
@@ -86,9 +85,9 @@ def _answer_of_thought(reply: str) -> str:
 
 
 PROTOCOLS = {
-    "hermes": Protocol(_hermes, "</tool_call>", "<tool_call>"),
-    "thought_action": Protocol(_thought_action, None, '"actions"', _answer_of_thought),
-    "grounding": Protocol(_grounding, "</grounding>", "<grounding>"),
+    "hermes": Protocol(_hermes, "</tool_call>"),
+    "thought_action": Protocol(_thought_action, None, _answer_of_thought),
+    "grounding": Protocol(_grounding, "</grounding>"),
 }
 
 

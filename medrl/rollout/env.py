@@ -16,6 +16,7 @@ from medrl.vision.boxes import Box, clip_box, is_box
 from medrl.vision.frames import Frame, convert_box
 
 Size = tuple[int, int]  # (width, height) in pixels
+BOX_SCHEMA = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}  # for a tool's parameters
 
 
 @dataclass(frozen=True)

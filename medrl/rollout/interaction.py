@@ -18,14 +18,13 @@ from medrl.rollout.env import Env, MakeEnv, Scene, tool_names
 @dataclass(frozen=True)
 class Interaction:
     """`max_turns`: replies of the model; the last one ends the episode, whatever it asks for. `max_images`: pictures an
-    episode may show, the sample's own among them. `reference` and `sha256`: where the environment came from."""
+    episode may show, the sample's own among them. `sha256`: of the environment's file."""
 
     make_env: MakeEnv
     tools: Sequence[dict[str, Any]]
     action_format: str
     max_turns: int
     max_images: int
-    reference: str = ""
     sha256: str = ""
 
     @property
@@ -71,4 +70,4 @@ def load_interaction(given: EnvRecipe, beside: Path | None = None) -> Interactio
         ) from None
     if not names:
         raise MedrlError(f"env.use={given.use}: {plugin.path} offers no tool; expected JSON schemas in `tools`.")
-    return Interaction(make, tools, given.action_format, given.max_turns, given.max_images, given.use, plugin.sha256)
+    return Interaction(make, tools, given.action_format, given.max_turns, given.max_images, plugin.sha256)

@@ -21,7 +21,9 @@ from transformers import (
 SPECIAL = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>",
 )  # fmt: skip
-TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<tool_call>", "</tool_call>")
+TAGS = (
+    "<think>", "</think>", "<answer>", "</answer>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>",
+)  # fmt: skip
 # words that stand for themselves; anything else is spelled in letters, so every text survives a round trip
 WORDS = """
 a an and answer answers are at best between blood box cell cells centre choose column count final first find for form

@@ -24,15 +24,16 @@ def inside(sample, scale=1):
     return np.asarray(whole, np.float32)[top + quarter : bottom - quarter, left + quarter : right - quarter]
 
 
-def test_patterns_are_seen_in_a_crop_and_not_in_the_reduced_picture():
+@pytest.mark.parametrize("grid", [2, 4])
+def test_patterns_are_seen_in_a_crop_and_not_in_the_reduced_picture(grid):
     found = {name: [] for name in PATTERNS}
-    for sample in read(None, "train", n=64):
+    for sample in read(None, "train", n=64, grid=grid):
         found[sample.options[sample.ground_truth]].append(sample)
     assert all(len(samples) > 5 for samples in found.values())
-    means = {name: np.mean([inside(one, 4).mean() for one in samples]) for name, samples in found.items()}
+    means = {name: np.mean([inside(one, grid).mean() for one in samples]) for name, samples in found.items()}
     assert max(means.values()) - min(means.values()) < 3, means
     for name, samples in found.items():
-        assert max(inside(one, 4).std() for one in samples) < 6, name
+        assert max(inside(one, grid).std() for one in samples) < 6, name
         spread = min(inside(one).std() for one in samples)
         assert (spread > 60) if name != "plain" else spread < 6
 
@@ -49,8 +50,9 @@ def test_the_answer_is_the_pattern_of_the_lesion_that_is_asked_about():
 
 def test_every_other_demonstration_looks():
     samples = list(read(None, "demo", n=10))
-    assert [len(sample.demonstration) for sample in samples] == [2, 1] * 5
-    for sample in samples[::2]:
+    assert [len(sample.demonstration) for sample in samples] == [1, 2] * 5
+    assert [len(one.demonstration) for one in read(None, "demo", n=8, look_share=0.75)] == [1, 2, 2, 2] * 2
+    for sample in samples[1::2]:
         box = " ".join(map(str, sample.extra_info["lesion_boxes"][0]))
         assert f"{{box {box}}}" in sample.demonstration[0] and sample.demonstration[1].endswith(
             "{ground_truth}</answer>"
@@ -62,5 +64,7 @@ def test_the_same_number_gives_the_same_picture_and_splits_share_none():
     one, again = (next(iter(read(None, "train", n=1))) for _ in range(2))
     assert one.images == again.images
     assert next(iter(read(None, "val", n=1))).images != one.images
+    with pytest.raises(MedrlError, match="grid=3; expected 2 or 4"):
+        next(iter(read(None, "train", grid=3)))
     with pytest.raises(MedrlError, match="unknown split"):
         next(iter(read(None, "everything")))

@@ -80,7 +80,12 @@ def test_ways_to_write_one(load, two, source, function):
 @pytest.mark.parametrize(
     "source, function, kwargs, told",
     [
-        (HEAD + "return [0]\n" + EACH + "return 0", "", {}, "has both compute_score and compute_group_scores. Name one"),
+        (
+            HEAD + "return [0]\n" + EACH + "return 0",
+            "",
+            {},
+            "has both compute_score and compute_group_scores. Name one",
+        ),
         ("def compute_group_scores(group, rate): return []", "", {}, "missing a required argument: 'rate'"),
         ("def compute_group_scores(group): return []", "", {"rte": 1}, "unexpected keyword argument 'rte'"),
         ("def compute_group_scores(): return []", "", {}, "too many positional arguments"),

@@ -46,7 +46,7 @@ def test_a_value_per_turn_stands_on_the_last_token_of_its_reply(score, played):
     assert sum(spread) == pytest.approx(made.reward) == 2.15
     places = [place for place, value in enumerate(spread) if value]
     assert [round(spread[place], 9) for place in places] == [0.1, 0.1, 1.95]
-    ends = [place for place, own in enumerate(made.mask) if own and not (made.mask + [0])[place + 1]]
+    ends = [place for place, own in enumerate(made.mask) if own and not [*made.mask, 0][place + 1]]
     assert places == ends, "each on the model's own last token before the environment speaks"
     assert rollout_row(made, 3)["turn_scores"] == made.turn_scores
 

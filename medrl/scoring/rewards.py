@@ -120,7 +120,7 @@ async def score_each(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward
         )
     )
     for rollout, plan, results in zip(rollouts, plans, found):
-        rollout.reward = 0.0
+        rollout.reward = None if rollout.missing else 0.0
         for reward, result in zip(plan, results):
             _add(rollout, reward, result)
 

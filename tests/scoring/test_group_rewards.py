@@ -127,6 +127,10 @@ def test_a_member_without_a_score_stays_in_the_group_and_stays_missing(load, two
     score_rollouts(made, load(HEAD + "return [len(group)] * len(group)", each=each))
     assert [one.reward for one in made] == [4.0, None, 4.0]
     assert "ZeroDivisionError" in made[1].missing["each"] and made[1].scores == {"mine/score": 3.0}
+    refused = attempts(two[0], "x", "z")
+    refused[0].missing["tokens"] = "may not train"  # known before it is scored
+    score_rollouts(refused, load(HEAD + "return [len(group)] * len(group)"))
+    assert [one.reward for one in refused] == [None, 3.0] and refused[0].missing == {"tokens": "may not train"}
 
 
 def test_one_that_does_not_apply_to_the_kind_adds_nothing(load, two):

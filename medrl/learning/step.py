@@ -20,7 +20,7 @@ SHOWN_QUESTIONS, SHOWN_PROMPTS = 48, 8  # held-out questions and training prompt
 def give_advantages(recipe: Recipe, rollouts: Sequence[Rollout], step: int) -> dict[str, float]:
     """Fill `advantage` of every rollout to train on; returns `reward/…`, `group/…` and `rollout/…` metrics.
 
-    A rollout has none when it has no score, or when `algorithm.mask_unfinished` masks it. Raises MedrlError, with the
+    A rollout has none when it has no score, or when `algorithm.mask_over_turns` masks it. Raises MedrlError, with the
     commonest reasons, when too many rollouts have no score.
     """
     if (share := missing_share(rollouts)) > recipe.scoring.max_missing:
@@ -38,8 +38,8 @@ def give_advantages(recipe: Recipe, rollouts: Sequence[Rollout], step: int) -> d
     for rollout, advantage in zip(scored, ESTIMATORS[recipe.algorithm.advantage](totals, groups).tolist()):
         rollout.advantage = advantage
     masked = {}
-    if recipe.algorithm.mask_unfinished:
-        masked["rollout/masked"] = mask_unfinished(scored) / len(rollouts)
+    if recipe.algorithm.mask_over_turns:
+        masked["rollout/masked_over_turns"] = mask_over_turns(scored) / len(rollouts)
     return {
         "reward/mean": totals.mean().item(),
         "reward/std": totals.std().item() if len(totals) > 1 else 0.0,
@@ -49,14 +49,14 @@ def give_advantages(recipe: Recipe, rollouts: Sequence[Rollout], step: int) -> d
     }
 
 
-def mask_unfinished(rollouts: Sequence[Rollout]) -> int:
+def mask_over_turns(rollouts: Sequence[Rollout]) -> int:
     """Take the advantage from rollouts that a limit ended, after they have counted in their group's mean; returns how many.
 
     They give no gradient then, neither of the policy nor of the KL term. Like a rollout without a score, one still counts
     among the replies that a loss is averaged over; its tokens do not count where the average is over tokens. Source:
     Mini-o3's over-turn masking (arXiv 2509.07969), since to call it wrong teaches the model to answer early.
     """
-    masked = [rollout for rollout in rollouts if rollout.unfinished]
+    masked = [rollout for rollout in rollouts if rollout.over_turns]
     for rollout in masked:
         rollout.advantage = None
     return len(masked)

@@ -55,7 +55,7 @@ WHOLE = {
     },
 }  # fmt: skip
 HALVES = {
-    "algorithm": {"advantage": "dr_grpo", "mask_unfinished": True, "kl_coef": 0.1, "clip_low": 0.02, "clip_high": 0.05},
+    "algorithm": {"advantage": "dr_grpo", "mask_over_turns": True, "kl_coef": 0.1, "clip_low": 0.02, "clip_high": 0.05},
     "training": {"steps": 2, "minibatches": 2, "micro_batch_size": 4},
     "optimizer": {**WHOLE["optimizer"], "warmup_steps": 0, "schedule": "cosine", "max_grad_norm": 10.0},
 }

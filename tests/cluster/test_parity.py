@@ -109,7 +109,7 @@ def test_both_journals_tell_the_same_of_these_updates(replayed):
     # of the other measures, those of a later minibatch are taken before the first change here, and during it there
     ours, theirs = entries(replayed / "cluster" / "halves"), entries(replayed / "local" / "halves")
     for step, entry in theirs.items():
-        for name in ("reward/mean", "rollout/masked", "optimizer/grad_norm", "optimizer/lr", "policy/loss"):
+        for name in ("reward/mean", "rollout/masked_over_turns", "optimizer/grad_norm", "optimizer/lr", "policy/loss"):
             assert ours[step][name] == pytest.approx(entry[name], rel=1e-3, abs=1e-6), (step, name)
         assert ours[step]["policy/clip_fraction"] > 0 and entry["policy/clip_fraction"] > 0
 

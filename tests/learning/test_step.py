@@ -26,7 +26,7 @@ def batch(loaded, ends=ENDS):
 
 
 def given(tmp_path, masked, **more):
-    return recipe(tmp_path, algorithm={"advantage": "dr_grpo", "mask_unfinished": masked, **more})
+    return recipe(tmp_path, algorithm={"advantage": "dr_grpo", "mask_over_turns": masked, **more})
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_masked_ones_count_in_their_groups_mean(loaded, tmp_path, masked, ends, 
     metrics = give_advantages(given(tmp_path, masked), made, 0)
     assert [one.advantage for one in made] == advantages
     assert metrics["reward/mean"] == 0.5 and metrics["reward/missing"] == 0
-    assert metrics.get("rollout/masked") == (advantages.count(None) / 4 if masked else None)
+    assert metrics.get("rollout/masked_over_turns") == (advantages.count(None) / 4 if masked else None)
 
 
 def gradient(loaded, rollouts, mode):

@@ -58,6 +58,7 @@ class Env:
     kwargs: dict[str, Any] = field(default_factory=dict)
     action_format: str = "hermes"  # how actions are written: hermes, thought_action or grounding
     max_turns: int = 2  # replies of the model in an episode, the last one included
+    val_max_turns: int | None = None  # in validation; default: max_turns
     max_images: int = 8  # pictures in an episode, the question's own included
 
 
@@ -328,6 +329,8 @@ def _contradictions(config: DictConfig) -> list[str]:
         problems.append(
             f"env.max_turns={config.env.max_turns}: an action and the reply after it are two turns; expected at least 2"
         )
+    if config.env.use and config.env.val_max_turns is not None and config.env.val_max_turns < 2:
+        problems.append(f"env.val_max_turns={config.env.val_max_turns}: expected at least 2, or nothing for max_turns")
     if config.model.min_pixels > config.model.max_pixels:
         problems.append(
             f"model.min_pixels={config.model.min_pixels} is above model.max_pixels={config.model.max_pixels}"

@@ -216,7 +216,10 @@ class EpisodeWorker(_Worker):
             derive_seed(recipe.seed, *place, sample.id, attempt),
         )
         engine = ServerEngine(self.llm_client, built.pictures, self._stops, self._bias, f"{uid}_{attempt}")
-        rollout = await run_episode(engine, self._builder, built.prompt, attempt, sampling, self._interaction)
+        interaction = self._interaction
+        if interaction and trajectory["validate"]:
+            interaction = interaction.in_validation()
+        rollout = await run_episode(engine, self._builder, built.prompt, attempt, sampling, interaction)
         await score_each([rollout], self._rewards)
         return rollout, built
 

@@ -6,6 +6,7 @@ The template's hash goes on the run's card, since a changed word is a changed ex
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -80,9 +81,14 @@ def load_style(style: str, beside: Path | None = None, tools: Sequence[dict[str,
     path = shipped if shipped.is_file() else find_file(style, beside)
     source = path.read_text(encoding="utf-8")
     environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
+    environment.filters["tojson"] = _json  # jinja's own writes < and ' as \u003c and \u0027, for pages
     try:
         template = environment.from_string(source)
     except jinja2.TemplateSyntaxError as error:
         raise MedrlError(f"{path} line {error.lineno}: {error.message}. Mend the template.") from None
     digest = hashlib.sha256(source.encode()).hexdigest()
     return PromptStyle(name=style, template=template, sha256=digest, thinks="<think>" in source, tools=tuple(tools))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -101,6 +101,7 @@ class PromptBuilder:
         self.max_prompt_tokens = max_prompt_tokens
         self.root = root
         self.image_token = processor.image_token
+        self._opened: tuple[Sample | None, list[Image]] = (None, [])
         # what a data file must not smuggle into the prompt: control tokens such as <|im_end|> or <|image_pad|>
         self.control_tokens = tuple(
             token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special
@@ -112,8 +113,12 @@ class PromptBuilder:
         return len(self._encode(sample, sizes)[1])
 
     def pictures(self, sample: Sample) -> list[Image]:
-        """The sample's pictures, opened, in their original size."""
-        return [open_image(image, self.root) for image in sample.images]
+        """The sample's pictures, opened, in their original size. The last sample's are kept: its attempts ask in turn."""
+        kept, pictures = self._opened
+        if kept is not sample:
+            pictures = [open_image(image, self.root) for image in sample.images]
+            self._opened = (sample, pictures)
+        return list(pictures)
 
     def build(self, sample: Sample) -> Prompt:
         """The prompt, pictures opened and processed. Raises MedrlError naming the sample when it cannot be used."""

@@ -21,13 +21,16 @@ from transformers import (
 SPECIAL = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>",
 )  # fmt: skip
-TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<tool_call>", "</tool_call>")
+TAGS = (
+    "<think>", "</think>", "<answer>", "</answer>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>",
+)  # fmt: skip
 # words that stand for themselves; anything else is spelled in letters, so every text survives a round trip
 WORDS = """
 a an and answer answers are at best between blood box cell cells centre choose column count final first find for form
 from give given half how image in inside into is it kind left lesion lesions letter lies look many modality no none of
 on one only or option out part picture pixels platelet platelets question reason red region right row see seen shown
 side tags the then there think this to upper lower user what where which white with within write yes you your
+name arguments zoom bbox rows columns squares plain inside may
 assistant system large small tiny pale dark round CT MRI X-ray ultrasound fundus photograph microscopy
 """.split()  # noqa: SIM905 - sixty quoted strings would read worse
 CHAT_TEMPLATE = """{% for message in messages %}<|im_start|>{{ message['role'] }}

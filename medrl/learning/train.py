@@ -167,9 +167,10 @@ def _prompts(state: Local, step: int) -> tuple[list[Prompt], int]:
 
 def _validate(state: Local, engine: LocalEngine, step: int) -> dict[str, float]:
     """Validate and keep the result in eval/; returns it as `val/…` metrics."""
+    interaction = state.plan.interaction
     summary, rollouts = validate(
         engine, state.plan.builder, state.plan.rewards, state.val_prompts, state.recipe.val.attempts, state.sampling,
-        state.plan.interaction,
+        interaction.in_validation() if interaction else None,
     )  # fmt: skip
     return keep_validation(state.run, step, summary, rollouts, state.constant)
 

@@ -1,7 +1,7 @@
 """How episodes with an environment are played: which environment, how actions are written, and where an episode ends."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from medrl.rollout.env import Env, MakeEnv, Scene, tool_names
 @dataclass(frozen=True)
 class Interaction:
     """`max_turns`: replies of the model; the last one ends the episode, whatever it asks for. `max_images`: pictures an
-    episode may show, the sample's own among them. `sha256`: of the environment's file."""
+    episode may show, the sample's own among them. `sha256`: of the environment's file. `val_max_turns`: None as in training."""
 
     make_env: MakeEnv
     tools: Sequence[dict[str, Any]]
@@ -26,10 +26,15 @@ class Interaction:
     max_turns: int
     max_images: int
     sha256: str = ""
+    val_max_turns: int | None = None
 
     @property
     def protocol(self) -> Protocol:
         return PROTOCOLS[self.action_format]
+
+    def in_validation(self) -> "Interaction":
+        """Validation may go on for longer than training (Mini-o3: 12 turns after 6)."""
+        return replace(self, max_turns=self.val_max_turns or self.max_turns)
 
     def begin(self, builder: PromptBuilder, sample: Sample) -> tuple[Env, Scene]:
         """A fresh environment that has been shown the sample."""
@@ -37,7 +42,8 @@ class Interaction:
             raise MedrlError(f"the model family {builder.family.model_type} has no known frame for boxes.")
         scene = Scene(builder.family.box_frame, builder.model_size)
         for number, picture in enumerate(builder.pictures(sample)):
-            scene.show(picture, number, (0.0, 0.0, float(picture.width), float(picture.height)))
+            # a copy: an environment that draws on it in place must not draw on the next attempt's
+            scene.show(picture.copy(), number, (0.0, 0.0, float(picture.width), float(picture.height)))
         env = self.make_env()
         env.reset(sample, scene)
         return env, scene
@@ -70,4 +76,6 @@ def load_interaction(given: EnvRecipe, beside: Path | None = None) -> Interactio
         ) from None
     if not names:
         raise MedrlError(f"env.use={given.use}: {plugin.path} offers no tool; expected JSON schemas in `tools`.")
-    return Interaction(make, tools, given.action_format, given.max_turns, given.max_images, plugin.sha256)
+    return Interaction(
+        make, tools, given.action_format, given.max_turns, given.max_images, plugin.sha256, given.val_max_turns
+    )

@@ -12,10 +12,15 @@ from medrl.data.adapters import phantom_detail
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
+# too short to learn where to look, long enough to write a call; cooler, so that it is seldom misspelt
+SHORT = """engine.name=verl training.steps=4 sft.steps=90 sft.batch_size=16 sft.warmup_steps=20 sampling.temperature=0.4
+data.train_options.n=256 data.val_options.n=24 data.demonstration_options.n=512 val.every=100 checkpoint.every=100""".split()
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     run = tmp_path_factory.mktemp("zoom") / "zoom"
-    code = finish(start(run, "engine.name=verl", recipe="tests/cluster/zoom.yaml"), within_s=800)
+    code = finish(start(run, *SHORT, recipe="recipes/quickstart_zoom.yaml"), within_s=800)
     assert code == 0, run.with_suffix(".log").read_text()[-3000:]
     return run
 

@@ -1,5 +1,7 @@
 """Prompt styles: the two that are shipped, the user's own, and what a broken one says."""
 
+import json
+
 import pytest
 from makers import samples
 
@@ -42,8 +44,17 @@ def test_a_broken_template_is_named(tmp_path, source, told):
 
 
 def test_an_unknown_style_lists_the_known():
-    with pytest.raises(MedrlError, match="expected one of no_think, think"):
+    with pytest.raises(MedrlError, match="expected one of grounding, no_think, think, think_act_rethink, tools"):
         load_style("thinking")
+
+
+@pytest.mark.parametrize("style", ["tools", "think_act_rethink"])
+def test_tools_are_shown_as_plain_json(style):
+    tool = {"type": "function", "function": {"name": "zoom", "description": "Size < 1 mm, the lesion's edge: größer"}}
+    shown = load_style(style, tools=[tool]).messages(samples(1)[0])[-1]["content"]
+    lines = [line for line in shown.splitlines() if line.startswith('{"type"')]
+    assert [json.loads(line) for line in lines] == [tool]
+    assert "Size < 1 mm, the lesion's edge: größer" in shown, "not as escapes, which a model would copy"
 
 
 def test_a_template_cannot_reach_python(tmp_path):

@@ -97,6 +97,14 @@ def test_limits_have_a_reason_each(loaded, given, replies, end, confirmed):
     assert sum(turn.confirmed is not None for turn in played.turns) == confirmed
 
 
+def test_validation_may_go_on_for_longer_than_training(loaded):
+    looks = [call((0, 0, 28, 28)), call((28, 28, 56, 56)), ANSWER]
+    interaction = zooming(max_turns=2, val_max_turns=3)
+    assert play(making(loaded), looks[:2], interaction).end_reason == "turns"
+    assert play(making(loaded), looks, interaction.in_validation()).end_reason == "eos"
+    assert zooming(max_turns=4).in_validation().max_turns == 4
+
+
 @pytest.mark.parametrize(
     "reply, fault",
     [

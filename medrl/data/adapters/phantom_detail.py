@@ -77,7 +77,7 @@ def _demonstration(pattern: str, box: list[int], tool: str | None) -> list[str]:
 
 
 def _draw(kinds: Any, size_px: int, rng: np.random.Generator) -> Any:
-    """uint8 (size_px, size_px, 3); `kinds`: (GRID, GRID) which pattern each cell has."""
+    """uint8 (size_px, size_px), grey; `kinds`: (GRID, GRID) which pattern each cell has."""
     grey = 0.25 + 0.02 * rng.standard_normal((size_px, size_px), dtype=np.float32)
     cell = size_px // GRID
     lines, across = np.mgrid[0:cell, 0:cell]
@@ -90,4 +90,4 @@ def _draw(kinds: Any, size_px: int, rng: np.random.Generator) -> Any:
             textures = (on_row, on_column, on_row ^ on_column, np.full((cell, cell), 0.5))
             place = grey[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]  # a view
             place[inside] = (0.35 + 0.6 * textures[kinds[row, column]].astype(np.float32))[inside]
-    return (np.clip(np.repeat(grey[..., None], 3, axis=-1), 0, 1) * 255).astype(np.uint8)
+    return (np.clip(grey, 0, 1) * 255).astype(np.uint8)

@@ -56,7 +56,7 @@ def mask_over_turns(rollouts: Sequence[Rollout]) -> int:
     among the replies that a loss is averaged over; its tokens do not count where the average is over tokens. Source:
     Mini-o3's over-turn masking (arXiv 2509.07969), since to call it wrong teaches the model to answer early.
     """
-    masked = [rollout for rollout in rollouts if rollout.over_turns]
+    masked = [rollout for rollout in rollouts if rollout.unfinished]
     for rollout in masked:
         rollout.advantage = None
     return len(masked)

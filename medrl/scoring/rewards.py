@@ -100,7 +100,8 @@ def score_rollouts(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward])
 async def score_rollouts_async(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
     """Fill `scores` (`name/entry`), `missing` (name to reason) and `reward` (weighted sum, None if a part is missing).
 
-    A reward that does not apply to a question adds nothing. Rollouts of one Prompt object are a group.
+    A reward that does not apply to a question adds nothing. Rollouts of one Prompt object are a group. A rollout that is
+    missing for another reason than a reward, before it is scored, is shown to none and stands in no group.
     """
     await score_each(rollouts, rewards)
     groups: dict[int, list[Rollout]] = {}
@@ -112,7 +113,10 @@ async def score_rollouts_async(rollouts: Sequence[Rollout], rewards: Sequence[Lo
 async def score_each(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
     """The rewards that look at one rollout; `reward` is their sum. Those of a group are left to `score_group`."""
     alone = [reward for reward in rewards if not reward.of_group]
-    plans = [[reward for reward in alone if reward.applies(rollout.prompt.sample)] for rollout in rollouts]
+    plans = [
+        [reward for reward in alone if reward.applies(rollout.prompt.sample)] if _sound(rollout, rewards) else []
+        for rollout in rollouts
+    ]
     found = await asyncio.gather(
         *(
             asyncio.gather(*(result_of(reward, arguments_of(rollout)) for reward in plan), return_exceptions=True)
@@ -127,8 +131,10 @@ async def score_each(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward
 
 async def score_group(group: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
     """Add the rewards that compare the attempts at one question, all of which have been through `score_each`."""
-    together = [reward for reward in rewards if reward.of_group and reward.applies(group[0].prompt.sample)]
-    for reward in together:
+    group = [rollout for rollout in group if _sound(rollout, rewards)]
+    for reward in rewards:
+        if not group or not reward.of_group or not reward.applies(group[0].prompt.sample):
+            continue
         try:
             given = [arguments_of(rollout) for rollout in group]
             results: Sequence[Any] = entries_of(await group_results_of(reward, given), len(group))
@@ -159,6 +165,11 @@ async def group_results_of(reward: LoadedReward, group: list[dict[str, Any]]) ->
     """What a group reward returns for the arguments of every rollout of a group, awaited if it is asynchronous."""
     results = reward.plugin.target(group, **reward.kwargs)
     return await results if inspect.isawaitable(results) else results
+
+
+def _sound(rollout: Rollout, rewards: Sequence[LoadedReward]) -> bool:
+    """Whether nothing but a reward keeps it from having a score."""
+    return rollout.missing.keys() <= {reward.name for reward in rewards}
 
 
 def _add(rollout: Rollout, reward: LoadedReward, result: Any) -> None:

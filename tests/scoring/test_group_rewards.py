@@ -127,10 +127,19 @@ def test_a_member_without_a_score_stays_in_the_group_and_stays_missing(load, two
     score_rollouts(made, load(HEAD + "return [len(group)] * len(group)", each=each))
     assert [one.reward for one in made] == [4.0, None, 4.0]
     assert "ZeroDivisionError" in made[1].missing["each"] and made[1].scores == {"mine/score": 3.0}
-    refused = attempts(two[0], "x", "z")
-    refused[0].missing["tokens"] = "may not train"  # known before it is scored
-    score_rollouts(refused, load(HEAD + "return [len(group)] * len(group)"))
-    assert [one.reward for one in refused] == [None, 3.0] and refused[0].missing == {"tokens": "may not train"}
+
+
+def test_a_rollout_refused_before_it_is_scored_is_shown_to_none_and_stands_in_no_group(load, two):
+    made = attempts(two[0], "x", "y", "z")
+    made[1].missing["tokens"] = "may not train"
+    score_rollouts(
+        made, load(HEAD + "return [len(group)] * len(group)", each=EACH + "return 1 / (solution_str != 'y')")
+    )
+    assert [one.reward for one in made] == [3.0, None, 3.0]
+    assert made[1].missing == {"tokens": "may not train"} and made[1].scores == {}
+    made[0].missing["tokens"] = made[2].missing["tokens"] = "neither"
+    score_rollouts(made, load(HEAD + "return [1 / 0]"))
+    assert all(list(one.missing) == ["tokens"] for one in made)
 
 
 def test_one_that_does_not_apply_to_the_kind_adds_nothing(load, two):

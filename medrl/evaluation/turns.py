@@ -52,7 +52,7 @@ def gain_over_turn_one(rollouts: Sequence[Rollout], rewards: Sequence[LoadedRewa
     again = [
         replace(one, text=one.turns[0].text, turns=[], scores={}, turn_scores={}, missing={}, reward=None)
         for one in played
-        if len(one.turns) > 1 and "<answer>" in one.turns[0].text.lower()
+        if not one.missing and len(one.turns) > 1 and "<answer>" in one.turns[0].text.lower()
     ]
     score_rollouts(again, graders)
     first = [one for one in played if len(one.turns) == 1] + again

@@ -98,3 +98,9 @@ def test_what_a_group_of_real_episodes_earns():
     earned = [one.scores["curiosity/score"] for one in group[:5]]
     assert earned == pytest.approx([0, 0.05, 0, 0, 0.0])
     assert group[5].scores["curiosity/share"] == 1.0 and not any(one.missing for one in group)
+
+
+def test_what_is_right_is_not_asked_of_an_asynchronous_reward(tmp_path):
+    (tmp_path / "judge.py").write_text("async def compute_score(*given):\n    return 1.0")
+    with pytest.raises(TypeError, match=r"judge\.py is asynchronous"):
+        adaptive([attempt(RIGHT)], answer=str(tmp_path / "judge.py"))

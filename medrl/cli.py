@@ -225,14 +225,16 @@ def _supervised(settings: Any) -> int | None:
 def _cluster_facts(settings: Any, plan: Any, path: Path, changes: list[str]) -> dict[str, Any]:
     """What engine verl makes of the recipe, checked by the installed verl; Ray is not started."""
     from medrl.cluster.explain import mapping, plain_command
+    from medrl.cluster.plain_reward import group_fault
     from medrl.cluster.settings import compose, overrides, this_machine
 
     machine = this_machine(settings)
     compose(overrides(settings, machine, settings.model.path))
+    without = plain_command(settings, machine, settings.run_dir / "data", path, changes)
     return {
         "memory": plan.memory,
         "verl_settings": mapping(settings, machine),
-        "without_medrl": plain_command(settings, machine, settings.run_dir / "data", path, changes),
+        "without_medrl": group_fault(plan.rewards) or without,
     }
 
 

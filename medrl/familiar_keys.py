@@ -16,5 +16,6 @@ FAMILIAR = {
     "tensor_model_parallel_size": "engine.tensor_parallel", "ulysses_sequence_parallel_size": "engine.sequence_parallel",
     "param_offload": "engine.offload",
     "max_assistant_turns": "env.max_turns", "reward_funcs": "rewards", "custom_reward_function": "rewards",
-    "trainer.logger": "loggers",
+    "trainer.logger": "loggers", "ignore_exceed": "algorithm.mask_over_turns",
+    "mask_truncated_completions": "algorithm.mask_over_turns",
 }  # fmt: skip

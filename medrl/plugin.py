@@ -9,7 +9,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,14 @@ def find_file(name: str, beside: Path | None = None) -> Path:
     )
 
 
-def load_plugin(reference: str, default: str, beside: Path | None = None) -> Plugin:
-    """Load `path.py[:name]`; without `:name` the object called `default` is taken.
+def load_plugin(reference: str, default: str | Sequence[str], beside: Path | None = None) -> Plugin:
+    """Load `path.py[:name]`; without `:name` the object called `default` is taken, or the only one of several such names.
 
-    Raises MedrlError when the file is missing, fails to import (the traceback is in the message) or lacks the name.
+    Raises MedrlError when the file is missing, fails to import (the traceback is in the message), lacks the name, or
+    has several of the names.
     """
     file_name, _, name = reference.partition(":")
-    name = name or default
+    names = [name] if name else [default] if isinstance(default, str) else list(default)
     path = find_file(file_name, beside)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     module_name = f"medrl_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
@@ -67,11 +68,14 @@ def load_plugin(reference: str, default: str, beside: Path | None = None) -> Plu
         except Exception:
             del sys.modules[module_name]
             raise MedrlError(f"{reference}: {path} does not import. Its traceback:\n{traceback.format_exc()}") from None
-    target = getattr(module, name, None)
-    if target is None:
+    found = [one for one in names if getattr(module, one, None) is not None]
+    if not found:
         public = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
-        raise MedrlError(f"{reference}: {path} has no `{name}`. It offers: {', '.join(public) or 'nothing callable'}.")
-    return Plugin(reference=reference, path=path, sha256=sha256, target=target)
+        wanted = " or ".join(f"`{one}`" for one in names)
+        raise MedrlError(f"{reference}: {path} has no {wanted}. It offers: {', '.join(public) or 'nothing callable'}.")
+    if len(found) > 1:
+        raise MedrlError(f"{reference}: {path} has both {' and '.join(found)}. Name one: {file_name}:{found[0]}.")
+    return Plugin(reference=reference, path=path, sha256=sha256, target=getattr(module, found[0]))
 
 
 def check_call(plugin: Plugin, positional: tuple[str, ...], kwargs: dict[str, Any]) -> None:

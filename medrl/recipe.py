@@ -83,6 +83,7 @@ class Algorithm:
     clip_high: float = 0.2
     kl_coef: float = 0.0  # k3 estimate against the model as it stood before the first GRPO step
     loss_aggregation: str | None = None  # default: seq-mean-token-mean; dr_grpo: seq-mean-token-sum-norm
+    mask_over_turns: bool = False  # attempts out of turns, pictures or tokens count in their group and teach nothing
 
 
 @dataclass

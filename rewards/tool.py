@@ -1,11 +1,10 @@
 """Reward looking again, where it helped: only a right answer earns it, and only for what the environment confirmed."""
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
-from medrl.plugin import load_plugin
 from medrl.rollout.confirmed import looks
+from medrl.scoring.right import is_right
 
 
 def compute_score(
@@ -28,17 +27,7 @@ def compute_score(
     >>> compute_score("x", "<tool_call>zoom</tool_call><answer>B</answer>", "B", extra)["score"]
     0.0
     """
-    extra = dict(extra_info or {})
-    record = extra.get("rollout")
+    record = (extra_info or {}).get("rollout")
     found = len(looks(record)) if record else 0
-    right = _right(_answer(answer)(data_source, solution_str, ground_truth, extra))
+    right = is_right(answer, data_source, solution_str, ground_truth, extra_info)
     return {"score": float(right and found > 0), "looks": float(found)}
-
-
-def _right(result: Any) -> bool:
-    return (result["score"] if isinstance(result, dict) else result) > 0.5
-
-
-@cache
-def _answer(reference: str) -> Any:
-    return load_plugin(reference, "compute_score").target

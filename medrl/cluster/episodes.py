@@ -30,12 +30,13 @@ from medrl.rollout.episode import run_episode
 from medrl.rollout.interaction import Interaction, load_interaction
 from medrl.rollout.seeds import derive_seed
 from medrl.rollout.types import Generation, Rollout, Sampling
-from medrl.scoring.rewards import LoadedReward, load_rewards, score_rollouts_async
+from medrl.scoring.returned import token_rewards
+from medrl.scoring.rewards import LoadedReward, load_rewards, score_each, score_group
 from medrl.vision.resize import family_of
 
 HELD_PROMPTS = 512  # built prompts a worker keeps: all attempts of a group share one
 BAD_SAMPLE = "MedrlError: "  # in a fault: the sample itself is of no use, its file gone for example
-Row = tuple[str, dict[str, Any], dict[str, Any]]  # a rollout's key, fields and tag in TransferQueue
+Row = tuple[int, Rollout, dict[str, Any], dict[str, Any]]  # an attempt, its fields and tag in TransferQueue
 _Worker: Any = AgentLoopWorkerTQ.__ray_metadata__.modified_class  # the class under verl's @ray.remote
 
 
@@ -169,7 +170,7 @@ class EpisodeWorker(_Worker):
             what = " ".join(f"{type(cause).__name__}: {cause}".split())[:500]
             self._faults.append(f"{sample.id}: {what} ({Path(place.filename).name} line {place.lineno})")
             raise
-        fields: dict[str, Any] = {"extra_fields": {"rollout": packed(rollout)}}
+        fields: dict[str, Any] = {}
         tag = {"status": "success", "global_steps": row["global_steps"]}
         given = self.config.actor_rollout_ref.rollout
         attempts = given.val_kwargs.n + 1 if trajectory["validate"] else given.n
@@ -179,20 +180,32 @@ class EpisodeWorker(_Worker):
             versions = dict.fromkeys(("min_global_steps", "max_global_steps"), trajectory["step"] - 1)
             tag |= {**lengths, "seq_len": sum(lengths.values()), **versions}
         finished = self._finished.setdefault(row["uid"], [])
-        finished.append((f"{row['uid']}_{attempt}_0", fields, tag))
+        finished.append((attempt, rollout, fields, tag))
         if len(finished) == attempts:  # a message for every rollout costs more than the rollout on a small model
-            keys, columns, tags = zip(*finished)
-            await tq.async_kv_batch_put(
-                keys=list(keys),
-                fields=list_of_dict_to_tensordict(list(columns)),
-                tags=list(tags),
-                partition_id="val" if trajectory["validate"] else "train",
-            )
+            await self._send(row["uid"], finished, trajectory["validate"])
+
+    async def _send(self, uid: str, finished: list[Row], validating: bool) -> None:
+        """Score a complete group as a group, and put it into TransferQueue. A validation's greedy attempt stands alone."""
+        rows = sorted(finished, key=lambda row: row[0])
+        rollouts = [rollout for _, rollout, _, _ in rows]
+        for group in (rollouts[:-1], rollouts[-1:]) if validating else (rollouts,):
+            await score_group(group, self._rewards)
+        weights = {reward.name: reward.weight for reward in self._rewards}
+        for _, rollout, fields, _ in rows:
+            fields["extra_fields"] = {"rollout": packed(rollout)}
+            if not validating:  # a missing one counts 0 here and is left out by the trainer
+                fields["rm_scores"] = torch.tensor(token_rewards(rollout, weights))
+        await tq.async_kv_batch_put(
+            keys=[f"{uid}_{attempt}_0" for attempt, _, _, _ in rows],
+            fields=list_of_dict_to_tensordict([fields for _, _, fields, _ in rows]),
+            tags=[tag for _, _, _, tag in rows],
+            partition_id="val" if validating else "train",
+        )
 
     async def _rollout(
         self, sample: Sample, uid: str, attempt: int, trajectory: dict[str, Any]
     ) -> tuple[Rollout, Built]:
-        """One scored episode; the attempt after the last of a validation is the greedy one."""
+        """One episode, scored but for its group; the attempt after the last of a validation is the greedy one."""
         recipe = self._recipe
         place = ("val",) if trajectory["validate"] else ("grpo", trajectory["step"] - 1)
         greedy = trajectory["validate"] and attempt == recipe.val.attempts
@@ -207,7 +220,7 @@ class EpisodeWorker(_Worker):
         if interaction and trajectory["validate"]:
             interaction = interaction.in_validation()
         rollout = await run_episode(engine, self._builder, built.prompt, attempt, sampling, interaction)
-        await score_rollouts_async([rollout], self._rewards)
+        await score_each([rollout], self._rewards)
         return rollout, built
 
     async def _prompt(self, uid: str, sample: Sample) -> Built:
@@ -225,8 +238,6 @@ class EpisodeWorker(_Worker):
         prompt = built.prompt
         ids = torch.tensor([*prompt.token_ids, *rollout.token_ids])
         mask = torch.tensor(rollout.mask)
-        score = torch.zeros(len(mask))
-        score[-1] = rollout.reward if rollout.reward is not None else 0.0  # the trainer leaves the missing ones out
         if rollout.added is not None:
             whole = rollout.whole_prompt
             positions = self._positions(replace(whole, token_ids=tuple(ids.tolist())))
@@ -241,7 +252,6 @@ class EpisodeWorker(_Worker):
             "input_ids": ids,
             "position_ids": positions,
             "rollout_log_probs": torch.tensor(rollout.logprobs),
-            "rm_scores": score,
             "multi_modal_inputs": _features(whole),  # verl would run the image processor again for every attempt
             "num_turns": 2 * max(1, len(rollout.turns)),
         }

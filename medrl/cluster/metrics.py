@@ -17,12 +17,12 @@ SAME = {
 }
 
 
-def policy_metrics(fields: dict[str, Tensor], scored: Tensor) -> dict[str, float]:
-    """Means over the trained tokens. `fields`: (rollouts, tokens) each, padded with 0; `scored`: (rollouts,) bool.
+def policy_metrics(fields: dict[str, Tensor], trained: Tensor) -> dict[str, float]:
+    """Means over the trained tokens. `fields`: (rollouts, tokens) each, padded with 0; `trained`: (rollouts,) bool.
 
     `policy/engine_gap` is |log-probability of the actor - of vLLM|, the measure of whether the two are one policy.
     """
-    mask = fields["response_mask"] * scored[:, None]
+    mask = fields["response_mask"] * trained[:, None]
     tokens = mask.sum().clamp(min=1)
     gap = (fields["old_log_probs"] - fields["rollout_log_probs"]).abs() * mask
     found = {

@@ -1,4 +1,7 @@
-"""A recipe's rewards as one function of verl's: `reward.custom_reward_function` of a plain verl run points here."""
+"""A recipe's rewards as one function of verl's: `reward.custom_reward_function` of a plain verl run points here.
+
+verl shows a reward one reply at a time, so a reward that compares the attempts of a group is refused.
+"""
 
 import asyncio
 import copy
@@ -7,8 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from medrl.errors import MedrlError
 from medrl.recipe import load_recipe
-from medrl.scoring.rewards import LoadedReward, load_rewards, numbers_of, result_of
+from medrl.scoring.returned import numbers_of
+from medrl.scoring.rewards import LoadedReward, load_rewards, result_of
 
 
 async def compute_score(
@@ -33,4 +38,13 @@ async def compute_score(
 @cache
 def _rewards(recipe: str, changes: tuple[str, ...]) -> list[LoadedReward]:
     path = Path(recipe)
-    return load_rewards(load_recipe(path, changes).rewards, path.parent)
+    rewards = load_rewards(load_recipe(path, changes).rewards, path.parent)
+    if fault := group_fault(rewards):
+        raise MedrlError(f"{recipe}: {fault}")
+    return rewards
+
+
+def group_fault(rewards: Sequence[LoadedReward]) -> str:
+    """Why these rewards cannot be had under plain verl; empty where they can."""
+    names = ", ".join(f"rewards.{reward.name}" for reward in rewards if reward.of_group)
+    return f"{names}: needs a whole group, and plain verl scores one reply at a time; leave it out." if names else ""

@@ -74,7 +74,7 @@ MAPPED = {
 OURS = {
     "runs_dir": "the run directory", "seed": "sample order and every rollout's own seed", "data": "samples",
     "prompt": "prompt building", "env": "episodes", "rewards": "scoring", "scoring": "scoring",
-    "sft": "the cold start, before verl starts",
+    "sft": "the cold start, before verl starts", "algorithm.mask_over_turns": "advantages",
     "val": "validation", "checkpoint": "checkpoints", "loggers": "loggers", "engine.name": "", "engine.device": "",
     "engine.threads": "", "engine.start_timeout_s": "", "model.lora_dropout": "refused above 0", "verl": "raw keys, set last",
 }  # fmt: skip

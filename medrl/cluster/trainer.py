@@ -212,7 +212,7 @@ class ClusterTrainer(PPOTrainerSync):
         return batch
 
     def _compute_advantage(self, batch: Any, metrics: dict[str, Any]) -> Any:
-        """medrl's advantages and metrics; a rollout without a score is masked out of the loss."""
+        """medrl's advantages and metrics; a rollout without an advantage is masked out of the loss."""
         fields = ["response_mask", "old_log_probs", "entropy", "rollout_log_probs", "extra_fields"]
         if self.use_reference_policy:
             fields.append("ref_log_prob")
@@ -229,13 +229,13 @@ class ClusterTrainer(PPOTrainerSync):
             **give_advantages(self.recipe, self.rollouts, self.global_steps - 1),
         }
         advantages = torch.tensor([(one.advantage or 0.0) if one is not None else 0.0 for one in rollouts])
-        scored = torch.tensor([one is not None and one.advantage is not None for one in rollouts])
+        trained = torch.tensor([one is not None and one.advantage is not None for one in rollouts])
         padded = {name: data[name].to_padded_tensor(0.0) for name in fields if name != "extra_fields"}
-        metrics |= policy_metrics(padded, scored)
+        metrics |= policy_metrics(padded, trained)
         spread = advantages[:, None] * padded["response_mask"]
         output = {name: response_to_nested(spread, mask) for name in ("advantages", "returns")}
-        if not scored.all():
-            output["response_mask"] = response_to_nested(padded["response_mask"] * scored[:, None], mask)
+        if not trained.all():
+            output["response_mask"] = response_to_nested(padded["response_mask"] * trained[:, None], mask)
         return tq.kv_batch_put(
             keys=batch.keys, partition_id=batch.partition_id, fields=TensorDict(output, batch_size=len(batch))
         )
@@ -280,7 +280,8 @@ class ClusterTrainer(PPOTrainerSync):
             raise MedrlError(_why(f"{len(missing)} held-out episodes failed", self.agent_loop_manager.faults()))
         sampled = [by_key[f"{key}_{attempt}_0"] for key in keys for attempt in range(attempts)]
         greedy = [by_key[f"{key}_{attempts}_0"] for key in keys]
-        return keep_validation(self.run, step, summarise(sampled, greedy, attempts), sampled, self.constant)
+        summary = summarise(sampled, greedy, attempts, self.plan.rewards)
+        return keep_validation(self.run, step, summary, sampled, self.constant)
 
     def _batch(self, samples: list[Sample]) -> TensorDict:
         """Samples as verl's batch; each gets an id of its own."""

@@ -1,15 +1,17 @@
 """Held-out reward: sampled attempts as the headline, the greedy reply beside it, and what a constant answer would get."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from medrl.dialogue.tokens import Prompt, PromptBuilder
 from medrl.evaluation.intervals import bootstrap_interval
+from medrl.evaluation.turns import gain_over_turn_one, turn_metrics
 from medrl.rollout.episode import run_group_episodes
 from medrl.rollout.interaction import Interaction
 from medrl.rollout.types import Engine, Rollout, Sampling
-from medrl.scoring.rewards import LoadedReward, score_rollouts
+from medrl.scoring.rewards import LoadedReward, score_rollouts, score_rollouts_async
 
 
 def validate(
@@ -21,18 +23,28 @@ def validate(
     sampling: Sampling,
     interaction: Interaction | None = None,
 ) -> tuple[dict[str, Any], list[Rollout]]:
-    """(summary V of summary.json, the sampled rollouts). Each question has its own random stream, the same at every step."""
+    """(summary V of summary.json, the sampled rollouts). Each question has its own random stream, the same at every step.
+
+    To a reward of groups the sampled attempts at a question are one group, and its greedy reply is one by itself.
+    """
     sampled = run_group_episodes(engine, builder, prompts, attempts, sampling, "val", interaction=interaction)
     best = Sampling(0.0, sampling.max_new_tokens, sampling.seed)
     greedy = run_group_episodes(engine, builder, prompts, 1, best, "val", interaction=interaction)
-    score_rollouts([*sampled, *greedy], rewards)
-    return summarise(sampled, greedy, attempts), sampled
+
+    async def score() -> None:
+        await asyncio.gather(*(score_rollouts_async(rollouts, rewards) for rollouts in (sampled, greedy)))
+
+    asyncio.run(score())
+    return summarise(sampled, greedy, attempts, rewards), sampled
 
 
-def summarise(sampled: Sequence[Rollout], greedy: Sequence[Rollout], attempts: int) -> dict[str, Any]:
+def summarise(
+    sampled: Sequence[Rollout], greedy: Sequence[Rollout], attempts: int, rewards: Sequence[LoadedReward]
+) -> dict[str, Any]:
     """V of summary.json from scored rollouts: `attempts` sampled replies of each question in turn, and its greedy one.
 
     The denominator is always every question: a reply without a score counts 0 here and is reported as `missing`.
+    `rewards` grade the first replies of episodes, for what acting gained.
     """
     per_question = [
         sum(rollout.reward or 0.0 for rollout in sampled[start : start + attempts]) / attempts
@@ -44,7 +56,7 @@ def summarise(sampled: Sequence[Rollout], greedy: Sequence[Rollout], attempts: i
     metrics["missing"] = sum(rollout.reward is None for rollout in sampled) / len(sampled)
     metrics["truncated"] = sum(rollout.end_reason == "length" for rollout in sampled) / len(sampled)
     metrics["length"] = sum(len(rollout.token_ids) for rollout in sampled) / len(sampled)
-    metrics |= turn_metrics(sampled)
+    metrics |= {**turn_metrics(sampled), **gain_over_turn_one(sampled, rewards)}
     return {
         "reward": sum(per_question) / len(per_question),
         "low": low,
@@ -89,22 +101,6 @@ def mean_scores(rollouts: Sequence[Rollout]) -> dict[str, float]:
         for name, value in rollout.scores.items():
             values.setdefault(f"reward/{name}", []).append(value)
     return {name: sum(found) / len(found) for name, found in sorted(values.items())}
-
-
-def turn_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
-    """Shares of rollouts, of those with an environment: one or more confirmed actions, a refused action, the turn limit met.
-
-    `tool/turns`: replies of the model, on average. Empty where no rollout has an environment.
-    """
-    played = [rollout for rollout in rollouts if rollout.turns]
-    if not played:
-        return {}
-    return {
-        "tool/confirmed": sum(any(turn.confirmed is not None for turn in one.turns) for one in played) / len(played),
-        "tool/refused": sum(any(turn.fault for turn in one.turns) for one in played) / len(played),
-        "tool/over_turns": sum(one.end_reason == "turns" for one in played) / len(played),
-        "tool/turns": sum(len(one.turns) for one in played) / len(played),
-    }
 
 
 def _parse_rate(rollouts: Sequence[Rollout]) -> float | None:

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from medrl.errors import MedrlError
-from medrl.evaluation.validate import mean_scores, turn_metrics
+from medrl.evaluation.turns import turn_metrics
+from medrl.evaluation.validate import mean_scores
 from medrl.learning.advantages import ESTIMATORS, zero_spread
 from medrl.recipe import Recipe
 from medrl.record.run import Run
@@ -17,9 +18,10 @@ SHOWN_QUESTIONS, SHOWN_PROMPTS = 48, 8  # held-out questions and training prompt
 
 
 def give_advantages(recipe: Recipe, rollouts: Sequence[Rollout], step: int) -> dict[str, float]:
-    """Fill `advantage` of every scored rollout; returns `reward/…`, `group/…` and `rollout/…` metrics.
+    """Fill `advantage` of every rollout to train on; returns `reward/…`, `group/…` and `rollout/…` metrics.
 
-    Raises MedrlError, with the commonest reasons, when too many rollouts have no score.
+    A rollout has none when it has no score, or when `algorithm.mask_over_turns` masks it. Raises MedrlError, with the
+    commonest reasons, when too many rollouts have no score.
     """
     if (share := missing_share(rollouts)) > recipe.scoring.max_missing:
         raise MedrlError(
@@ -35,12 +37,29 @@ def give_advantages(recipe: Recipe, rollouts: Sequence[Rollout], step: int) -> d
     totals = torch.tensor([rollout.reward for rollout in scored], dtype=torch.float32)
     for rollout, advantage in zip(scored, ESTIMATORS[recipe.algorithm.advantage](totals, groups).tolist()):
         rollout.advantage = advantage
+    masked = {}
+    if recipe.algorithm.mask_over_turns:
+        masked["rollout/masked_over_turns"] = mask_over_turns(scored) / len(rollouts)
     return {
         "reward/mean": totals.mean().item(),
         "reward/std": totals.std().item() if len(totals) > 1 else 0.0,
         "group/zero_spread": zero_spread(totals, groups),
+        **masked,
         **_metrics(rollouts),
     }
+
+
+def mask_over_turns(rollouts: Sequence[Rollout]) -> int:
+    """Take the advantage from rollouts that a limit ended, after they have counted in their group's mean; returns how many.
+
+    They give no gradient then, neither of the policy nor of the KL term. Like a rollout without a score, one still counts
+    among the replies that a loss is averaged over; its tokens do not count where the average is over tokens. Source:
+    Mini-o3's over-turn masking (arXiv 2509.07969), since to call it wrong teaches the model to answer early.
+    """
+    masked = [rollout for rollout in rollouts if rollout.unfinished]
+    for rollout in masked:
+        rollout.advantage = None
+    return len(masked)
 
 
 def keep_validation(

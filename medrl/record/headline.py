@@ -6,7 +6,7 @@ question, with its own bootstrap interval, and it decides between "rose", "fell"
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,17 +101,16 @@ def facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(("peak memory", f"{summary['peak_rss_mb'] / 1024:.1f} GB"))
     if rates:
         found.append(("readable answers", " → ".join(rates)))
+    for name, title, text in ACTING:
+        values = [number_of(metrics.get(name)) for metrics in _metrics_of(summary)]
+        if told := [text(value) for value in values if value is not None]:
+            found.append((title, " → ".join(told)))
     return [(name, str(value)) for name, value in found if value is not None]
 
 
 def measures(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The evaluation's further metrics, before and after."""
-    tables = []
-    for key in ("val_first", "val_last"):
-        value = summary.get(key)
-        table = value.get("metrics") if isinstance(value, dict) else None
-        tables.append(table if isinstance(table, dict) else {})
-    before, after = (dict(flat(table)) for table in tables)
+    before, after = _metrics_of(summary)
     names = list(before | after)[:TABLE_ROWS]
     return [(name, number_text(number_of(before.get(name))), number_text(number_of(after.get(name)))) for name in names]
 
@@ -131,6 +130,16 @@ def flat(table: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
 def exact_text(value: Any) -> str:
     """A value of the card as it is: nothing is rounded, since somebody may want to repeat the run."""
     return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), 400)
+
+
+def _metrics_of(summary: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The further metrics of the first and of the last evaluation, by their full names."""
+    tables = []
+    for key in ("val_first", "val_last"):
+        value = summary.get(key)
+        table = value.get("metrics") if isinstance(value, dict) else None
+        tables.append(dict(flat(table)) if isinstance(table, dict) else {})
+    return tables[0], tables[1]
 
 
 def _verdict(first: Mapping[str, float], last: Mapping[str, float], change: Change | None) -> tuple[str, str]:
@@ -181,3 +190,10 @@ def _two(value: float) -> str:
 
 def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
+
+
+# of the evaluations' metrics, where there is an environment: name, title, how a value is written
+ACTING: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("tool/confirmed", "attempts that act", lambda share: f"{100 * share:.0f} %"),
+    ("tool/gain_over_turn_one", "gain over the first reply", _signed),
+)

@@ -30,6 +30,10 @@ TILES = (  # of the grid: one figure, or two half as high that belong together; 
     (("policy/clip_fraction", "Clipped tokens", "fraction"), ("policy/engine_gap", "Engine to trainer gap", "nats")),
     (("val/parse_rate", "Held-out replies that could be read", "fraction"),),
     (("tool/confirmed", "Attempts with a confirmed action", "fraction"), ("tool/turns", "Replies in an attempt", "")),
+    (
+        ("val/tool/confirmed", "Held-out attempts with a confirmed action", "fraction"),
+        ("val/tool/gain_over_turn_one", "Held-out gain over the first reply", "share right"),
+    ),
     (("optimizer/lr", "Learning rate", ""), ("optimizer/grad_norm", "Gradient norm", "")),
 )
 

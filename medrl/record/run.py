@@ -208,6 +208,7 @@ def rollout_row(rollout: Rollout, step: int) -> dict[str, Any]:
         "end_reason": rollout.end_reason,
         "reward": rollout.reward,
         "scores": rollout.scores,
+        **({"turn_scores": rollout.turn_scores} if rollout.turn_scores else {}),
         "missing": rollout.missing,
         "advantage": rollout.advantage,
     }

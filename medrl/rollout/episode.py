@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from medrl.dialogue.actions import Asked
 from medrl.dialogue.tokens import Patches, Prompt, PromptBuilder
 from medrl.rollout.env import Action, ActionError, Env, Observation, Scene, tool_names
 from medrl.rollout.interaction import Interaction
 from medrl.rollout.seeds import derive_seed
-from medrl.rollout.types import EndReason, Engine, Generation, Rollout, Sampling, Turn
+from medrl.rollout.types import EndReason, Engine, Fault, Generation, Rollout, Sampling, Turn
 
 
 async def run_episode(
@@ -67,8 +68,9 @@ async def run_episode(
         response.hear(ids, patches)
         _show(scene, observation)
         spoken = len(generation.token_ids), len(response.token_ids) - start - len(generation.token_ids)
-        confirmed = None if fault else observation.confirmed
-        turns.append(Turn(text, given, confirmed, fault, observation.text, len(observation.images), spoken))
+        confirmed = None if fault is not None else observation.confirmed
+        kind = _fault_class(interaction, asked) if fault is not None else None
+        turns.append(Turn(text, given, confirmed, fault, observation.text, len(observation.images), spoken, kind))
         if observation.done:
             end = "done"
             break
@@ -146,6 +148,13 @@ def _act(env: Env, interaction: Interaction, fault: str | None, action: Action) 
         return env.step(action), None
     except ActionError as error:
         return Observation(f"Error: {error}"), str(error)
+
+
+def _fault_class(interaction: Interaction, asked: Asked) -> Fault:
+    """Of an action that was not done."""
+    if asked.fault:
+        return "unreadable"
+    return "refused" if asked.name in tool_names(interaction.tools) else "unknown_tool"
 
 
 def _show(scene: Scene, observation: Observation) -> None:

@@ -8,6 +8,8 @@ from medrl.dialogue.tokens import Patches, Prompt
 
 # eos: the model ended its reply; length: no tokens were left; turns, images: the recipe's limits; done: the environment
 EndReason = Literal["eos", "length", "turns", "images", "done"]
+# unreadable: not an action by the protocol; unknown_tool: one the environment does not have; refused: by the environment
+Fault = Literal["unreadable", "unknown_tool", "refused"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Turn:
     """What the model said, what it asked for, and what came back.
 
     `asked`: name and arguments as written, None in a turn without an action. `confirmed`: what the environment did, None
-    when it did nothing; `fault` is then what it told the model. `tokens`: of the reply and of the observation.
+    when it did nothing; `fault` is then what it told the model, and `fault_class` what kind of thing was wrong. `tokens`:
+    of the reply and of the observation.
     """
 
     text: str
@@ -45,6 +48,7 @@ class Turn:
     observation: str | None = None
     images: int = 0
     tokens: tuple[int, int] = (0, 0)
+    fault_class: Fault | None = None
 
 
 @dataclass
@@ -54,7 +58,8 @@ class Rollout:
     `token_ids`, `mask` and `logprobs` cover the response only and are equally long; `mask` is 1 on the model's own
     tokens, 0 on tokens an environment put there. Tokens come from the engine and are never made again from text.
     `text` is what rewards read: the last thing the model said. `added` holds the pictures an environment showed, in the
-    order of their tokens; `turns` is empty where there is no environment.
+    order of their tokens; `turns` is empty where there is no environment. `turn_scores`: of rewards that give a value per
+    turn. `advantage` is None for what is not trained on: without a score, or masked.
     """
 
     prompt: Prompt
@@ -67,9 +72,15 @@ class Rollout:
     turns: list[Turn] = field(default_factory=list)
     added: Patches | None = None
     scores: dict[str, float] = field(default_factory=dict)
+    turn_scores: dict[str, list[float]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     reward: float | None = None
     advantage: float | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a limit of the recipe ended it, and neither the model nor the environment did."""
+        return self.end_reason in ("length", "turns", "images")
 
     @property
     def whole_prompt(self) -> Prompt:

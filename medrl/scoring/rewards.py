@@ -1,13 +1,12 @@
 """Load the rewards a recipe names, try each once before anything heavy starts, and turn rollouts into scores.
 
-A reward that raises, or returns no finite number, leaves its rollout *missing* with a reason; missing is never 0 and
-never enters a group's mean. Above `scoring.max_missing` the run stops and says the most common reasons.
+A reward scores one rollout (`compute_score`) or all attempts at one question together (`compute_group_scores`). One that
+raises, or returns no finite number, leaves its rollouts *missing* with a reason; missing is never 0 and never enters a
+group's mean. Above `scoring.max_missing` the run stops and says the most common reasons.
 """
 
 import asyncio
-import copy
 import inspect
-import math
 import traceback
 from collections import Counter
 from collections.abc import Sequence
@@ -21,19 +20,23 @@ from medrl.errors import MedrlError
 from medrl.plugin import Plugin, check_call, load_plugin
 from medrl.recipe import Reward
 from medrl.rollout.types import Rollout
+from medrl.scoring.given import ARGUMENTS, arguments, arguments_of
+from medrl.scoring.returned import entries_of, numbers_of, reason_of, turn_values_of
 
-ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
+NAMES = ("compute_score", "compute_group_scores")  # of one rollout, of a group
+EACH = dict.fromkeys(ARGUMENTS)
 
 
 @dataclass(frozen=True)
 class LoadedReward:
-    """One reward of the recipe: its function, weight and keyword arguments."""
+    """One reward of the recipe: its function, weight and keyword arguments. `of_group`: it scores a whole group at once."""
 
     name: str
     plugin: Plugin
     weight: float
     kwargs: dict[str, Any]
     kinds: tuple[str, ...] = ()
+    of_group: bool = False
 
     def applies(self, sample: Sample) -> bool:
         """Whether this reward has a say about the sample's kind of question."""
@@ -41,29 +44,47 @@ class LoadedReward:
 
 
 def load_rewards(rewards: dict[str, Reward], beside: Path | None = None) -> list[LoadedReward]:
-    """Load every reward and check that it takes verl's four arguments and the recipe's kwargs; MedrlError lists all faults."""
+    """Load every reward and check that it takes what it will be given and the recipe's kwargs; MedrlError lists all faults."""
     loaded, problems = [], []
-    for name, reward in rewards.items():
+    for name, given in rewards.items():
         try:
-            plugin = load_plugin(reward.use, "compute_score", beside)
-            check_call(plugin, (), {**dict.fromkeys(ARGUMENTS), **reward.kwargs})
+            plugin = load_plugin(given.use, NAMES, beside)
+            of_group = scores_groups(plugin.target)
+            check_call(plugin, ("group",) if of_group else (), {**({} if of_group else EACH), **given.kwargs})
         except MedrlError as error:
             problems.append(f"rewards.{name}: {error}")
             continue
-        loaded.append(LoadedReward(name, plugin, reward.weight, dict(reward.kwargs), tuple(reward.kinds)))
+        loaded.append(LoadedReward(name, plugin, given.weight, dict(given.kwargs), tuple(given.kinds), of_group))
     if problems:
         raise MedrlError("\n".join(problems))
     return loaded
 
 
+def scores_groups(function: Any) -> bool:
+    """Whether it takes a group: it is called compute_group_scores, or its first argument is called `group`.
+
+    >>> scores_groups(lambda group, bonus=1: []), scores_groups(lambda data_source, solution_str: 0)
+    (True, False)
+    """
+    if not callable(function):
+        return False
+    first = next(iter(inspect.signature(function).parameters), "")
+    return getattr(function, "__name__", "") == NAMES[1] or first == "group"
+
+
 def probe(rewards: Sequence[LoadedReward], prompt: Prompt) -> None:
-    """Call each reward that applies once on a made-up reply, so that one that always raises is found before a model is loaded."""
-    reply = f"<think>A trial reply.</think><answer>{prompt.ground_truth}</answer>"
+    """Call each reward that applies once on made-up replies, so that one that always raises is found before a model is loaded."""
+    replies = (f"<think>A trial reply.</think><answer>{prompt.ground_truth}</answer>", "<think>A trial reply.</think>")
+    right, silent = (arguments(prompt, reply) for reply in replies)
     for reward in rewards:
         if not reward.applies(prompt.sample):
             continue
         try:
-            numbers_of(asyncio.run(_call(reward, prompt, reply)))
+            if reward.of_group:
+                for result in entries_of(asyncio.run(group_results_of(reward, [right, silent])), 2):
+                    numbers_of(result)
+            else:
+                numbers_of(asyncio.run(result_of(reward, arguments(prompt, replies[0]))))
         except Exception:
             raise MedrlError(
                 f"rewards.{reward.name}: {reward.plugin.path} raised on a trial reply to {prompt.sample.id} "
@@ -79,31 +100,48 @@ def score_rollouts(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward])
 async def score_rollouts_async(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
     """Fill `scores` (`name/entry`), `missing` (name to reason) and `reward` (weighted sum, None if a part is missing).
 
-    A reward that does not apply to a question adds nothing.
+    A reward that does not apply to a question adds nothing. Rollouts of one Prompt object are a group. A rollout that is
+    missing for another reason than a reward, before it is scored, is shown to none and stands in no group.
     """
-    plans = [[reward for reward in rewards if reward.applies(rollout.prompt.sample)] for rollout in rollouts]
+    await score_each(rollouts, rewards)
+    groups: dict[int, list[Rollout]] = {}
+    for rollout in rollouts:
+        groups.setdefault(id(rollout.prompt), []).append(rollout)
+    await asyncio.gather(*(score_group(group, rewards) for group in groups.values()))
+
+
+async def score_each(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
+    """The rewards that look at one rollout; `reward` is their sum. Those of a group are left to `score_group`."""
+    alone = [reward for reward in rewards if not reward.of_group]
+    plans = [
+        [reward for reward in alone if reward.applies(rollout.prompt.sample)] if _sound(rollout, rewards) else []
+        for rollout in rollouts
+    ]
     found = await asyncio.gather(
         *(
-            asyncio.gather(
-                *(_call(reward, rollout.prompt, rollout.text, record_of(rollout)) for reward in plan),
-                return_exceptions=True,
-            )
+            asyncio.gather(*(result_of(reward, arguments_of(rollout)) for reward in plan), return_exceptions=True)
             for rollout, plan in zip(rollouts, plans)
         )
     )
     for rollout, plan, results in zip(rollouts, plans, found):
-        total = 0.0
+        rollout.reward = None if rollout.missing else 0.0
         for reward, result in zip(plan, results):
-            try:
-                if isinstance(result, BaseException):
-                    raise result
-                entries = numbers_of(result)
-            except Exception as error:  # the boundary: a user's reward may raise anything
-                rollout.missing[reward.name] = _reason(error)
-                continue
-            rollout.scores |= {f"{reward.name}/{entry}": value for entry, value in entries.items()}
-            total += reward.weight * entries["score"]
-        rollout.reward = None if rollout.missing else total
+            _add(rollout, reward, result)
+
+
+async def score_group(group: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
+    """Add the rewards that compare the attempts at one question, all of which have been through `score_each`."""
+    group = [rollout for rollout in group if _sound(rollout, rewards)]
+    for reward in rewards:
+        if not group or not reward.of_group or not reward.applies(group[0].prompt.sample):
+            continue
+        try:
+            given = [arguments_of(rollout) for rollout in group]
+            results: Sequence[Any] = entries_of(await group_results_of(reward, given), len(group))
+        except Exception as error:  # the boundary: a user's reward may raise anything
+            results = [error] * len(group)
+        for rollout, result in zip(group, results):
+            _add(rollout, reward, result)
 
 
 def missing_share(rollouts: Sequence[Rollout]) -> float:
@@ -117,53 +155,36 @@ def common_reasons(rollouts: Sequence[Rollout], most: int = 3) -> str:
     return "\n".join(f"  {count} x rewards.{reason}" for reason, count in counts.most_common(most))
 
 
-def record_of(rollout: Rollout) -> dict[str, Any] | None:
-    """What a reward may know of an episode with an environment, as `extra_info["rollout"]`; None without one.
-
-    `actions`: what the environment confirmed, in order. Tool use is counted here and never in a reply's text. `asked`: per
-    turn, whether it held an action that could be read, done or not. Boxes are in pixels of the pictures in `image_sizes`.
-    """
-    if not rollout.turns:
-        return None
-    return {
-        "turns": [turn.text for turn in rollout.turns],
-        "asked": [bool(turn.asked and turn.asked["name"]) for turn in rollout.turns],
-        "image_sizes": [list(size) for size in rollout.prompt.image_sizes_px],
-        "actions": [turn.confirmed for turn in rollout.turns if turn.confirmed is not None],
-        "refused": sum(turn.fault is not None for turn in rollout.turns),
-        "end_reason": rollout.end_reason,
-    }
-
-
-async def _call(reward: LoadedReward, prompt: Prompt, reply: str, record: dict[str, Any] | None = None) -> Any:
-    # a copy, so that a reward that writes into extra_info cannot change the next one's (verl's manager shares it)
-    extra_info = copy.deepcopy(prompt.sample.extra_info)
-    if record is not None:
-        extra_info["rollout"] = copy.deepcopy(record)
-    if prompt.answer_size_px is not None:
-        extra_info["image_size"] = list(prompt.answer_size_px)
-    given = (prompt.sample.data_source, reply, prompt.ground_truth, extra_info)
-    return await result_of(reward, dict(zip(ARGUMENTS, given)))
-
-
 async def result_of(reward: LoadedReward, given: dict[str, Any]) -> Any:
     """What the reward returns for verl's four arguments, awaited if it is asynchronous."""
     result = reward.plugin.target(**given, **reward.kwargs)
     return await result if inspect.isawaitable(result) else result
 
 
-def numbers_of(result: Any) -> dict[str, float]:
-    """A reward's return value as named floats with a `score`; what is not a number is left to the reward itself."""
-    entries = result if isinstance(result, dict) else {"score": result}
-    if "score" not in entries:
-        raise ValueError(f"returned a dict without 'score': {sorted(entries)}")
-    numbers = {key: float(value) for key, value in entries.items() if isinstance(value, (int, float))}
-    if "score" not in numbers or not all(math.isfinite(value) for value in numbers.values()):
-        raise ValueError(f"returned {entries!r}; expected finite numbers")
-    return numbers
+async def group_results_of(reward: LoadedReward, group: list[dict[str, Any]]) -> Any:
+    """What a group reward returns for the arguments of every rollout of a group, awaited if it is asynchronous."""
+    results = reward.plugin.target(group, **reward.kwargs)
+    return await results if inspect.isawaitable(results) else results
 
 
-def _reason(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name} line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {str(error)[:200]}{place}"
+def _sound(rollout: Rollout, rewards: Sequence[LoadedReward]) -> bool:
+    """Whether nothing but a reward keeps it from having a score."""
+    return rollout.missing.keys() <= {reward.name for reward in rewards}
+
+
+def _add(rollout: Rollout, reward: LoadedReward, result: Any) -> None:
+    """Take a reward's result into the rollout, or the reason why there is none."""
+    try:
+        if isinstance(result, BaseException):
+            raise result
+        entries = numbers_of(result)
+        turns = turn_values_of(result, max(1, len(rollout.turns)))
+    except Exception as error:  # the boundary: a user's reward may raise anything
+        rollout.missing[reward.name] = reason_of(error)
+        rollout.reward = None
+        return
+    rollout.scores |= {f"{reward.name}/{entry}": value for entry, value in entries.items()}
+    if turns is not None:
+        rollout.turn_scores[reward.name] = turns
+    if rollout.reward is not None:
+        rollout.reward += reward.weight * entries["score"]

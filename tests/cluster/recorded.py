@@ -37,6 +37,14 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, give
         raise ValueError("this reply has no score")
     return len(solution_str) % 7 / 7
 '''
+AMONG = '''
+"""A reward of a group: the share of its replies that are shorter."""
+
+
+def compute_group_scores(group):
+    lengths = [len(one["solution_str"]) for one in group]
+    return [sum(other < length for other in lengths) / len(group) for length in lengths]
+'''
 # everything that an update depends on differs from its default; both schedules and both bounds are met within the steps
 WHOLE = {
     "algorithm": {"advantage": "grpo", "kl_coef": 0.1},
@@ -47,7 +55,7 @@ WHOLE = {
     },
 }  # fmt: skip
 HALVES = {
-    "algorithm": {"advantage": "dr_grpo", "kl_coef": 0.1, "clip_low": 0.02, "clip_high": 0.05},
+    "algorithm": {"advantage": "dr_grpo", "mask_over_turns": True, "kl_coef": 0.1, "clip_low": 0.02, "clip_high": 0.05},
     "training": {"steps": 2, "minibatches": 2, "micro_batch_size": 4},
     "optimizer": {**WHOLE["optimizer"], "warmup_steps": 0, "schedule": "cosine", "max_grad_norm": 10.0},
 }
@@ -71,6 +79,7 @@ def case(folder: Path, room: str, name: str, changes: dict, gives_up: bool, **mo
         scoring={"max_missing": 0.9},
         rewards={
             "length": {"use": str(folder / "length.py"), "kwargs": {"gives_up": gives_up}},
+            "among": {"use": str(folder / "among.py"), "weight": 0.3},
             "format": {"use": "rewards/format.py", "weight": 0.1},
         },
         checkpoint={"every": 1, "keep": 9},
@@ -80,8 +89,9 @@ def case(folder: Path, room: str, name: str, changes: dict, gives_up: bool, **mo
 
 
 def make_start(folder: Path) -> None:
-    """The tiny model after a short cold start, so that replies end at different lengths, and the reward file."""
+    """The tiny model after a short cold start, so that replies end at different lengths, and the reward files."""
     (folder / "length.py").write_text(REWARD)
+    (folder / "among.py").write_text(AMONG)
     plan = check(recipe(folder, "start", model={"path": "tiny"}))
     loaded = tiny()
     samples = plan.demonstrations.samples
@@ -120,16 +130,19 @@ def follow(given: Recipe, recording: dict, resumed_from: Path | None = None) -> 
     from medrl.cluster.start import prepare
     from medrl.cluster.trainer import ClusterTrainer
     from medrl.cluster.watch import watch
+    from medrl.scoring.rewards import score_each
 
     class RecordedWorker(EpisodeWorker):
-        """medrl's and verl's own way from a batch of prompts to TransferQueue, with the episode looked up."""
+        """medrl's and verl's own way from a batch of prompts to TransferQueue, with the episode looked up and scored anew."""
 
         def __init__(self, config, processor) -> None:
             self.config, self.processor, self.background_tasks = config, processor, set()
-            self._finished, self._faults = {}, []
+            self._finished, self._faults, self._rewards = {}, [], plan.rewards
 
         async def _rollout(self, sample, uid, attempt, trajectory):
-            rollout = recording[trajectory["step"] - 1, sample.id, attempt]
+            recorded = recording[trajectory["step"] - 1, sample.id, attempt]
+            rollout = replace(recorded, scores={}, missing={}, reward=None)
+            await score_each([rollout], self._rewards)
             await asyncio.sleep(len(rollout.token_ids) / 100)  # short replies are finished first, as on a server
             return rollout, built.setdefault(uid, Built(rollout.prompt, []))
 

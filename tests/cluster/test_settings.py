@@ -101,6 +101,21 @@ def test_check_shows_what_became_of_each_key(tmp_path):
     assert len(told) == len(MAPPED)
 
 
+def test_plain_verl_is_not_offered_a_reward_of_groups():
+    import asyncio
+
+    from medrl.cluster.plain_reward import compute_score, group_fault
+    from medrl.recipe import Reward
+    from medrl.scoring.rewards import load_rewards
+
+    alone, together = Reward("rewards/tool.py"), Reward("rewards/curiosity.py")
+    assert group_fault(load_rewards({"tool": alone})) == ""
+    assert group_fault(load_rewards({"tool": alone, "curious": together})).startswith("rewards.curious: needs a whole")
+    changes = ["data.root=nowhere", "rewards.curious.use=rewards/curiosity.py"]
+    with pytest.raises(MedrlError, match=r"rewards\.curious: needs a whole group"):
+        asyncio.run(compute_score("x", "", "A", {}, recipe="recipes/blood_cells.yaml", changes=changes))
+
+
 def test_the_plain_reward_is_the_weighted_sum_of_the_recipes_with_its_changes():
     import asyncio
 

@@ -34,6 +34,26 @@ def test_finished_run_is_told_from_top_to_bottom(tmp_path):
     assert page.count("li", "item") == 64
 
 
+def test_what_acting_was_worth_is_told_beside_the_headline_and_drawn(tmp_path):
+    run = make_run(tmp_path / "acting")
+    assert "attempts that act" not in read_page(run).text, "there is no environment"
+    measured = [
+        {"tool/confirmed": 0.4, "tool/gain_over_turn_one": -0.02},
+        {"tool/confirmed": 0.954, "tool/gain_over_turn_one": 0.31},
+    ]
+    summary = json.loads((run / "summary.json").read_text())
+    for key, metrics in zip(("val_first", "val_last"), measured):
+        summary[key]["metrics"] |= metrics
+    (run / "summary.json").write_text(json.dumps(summary))
+    with (run / "metrics.jsonl").open("a") as journal:
+        for step, metrics in zip((0, 40), measured):
+            record = {f"val/{name}": value for name, value in metrics.items()}
+            journal.write(json.dumps({"stage": "grpo", "step": step, **record}) + "\n")
+    text = read_page(run).text
+    assert "attempts that act40 % → 95 %" in text and "gain over the first reply−0.02 → +0.31" in text
+    assert "Held-out attempts with a confirmed action" in text and "Held-out gain over the first reply" in text
+
+
 OVERLAPPING = {**AFTER, "low": 0.44}
 
 

@@ -5,8 +5,9 @@ import inspect
 
 import pytest
 
-from medrl.plugin import load_plugin
-from medrl.scoring.rewards import ARGUMENTS
+from medrl.plugin import SHIPPED, load_plugin
+from medrl.scoring.given import ARGUMENTS
+from medrl.scoring.rewards import NAMES
 
 ROWS = {
     "choice": ("B", {"options": {"A": "MRI", "B": "CT"}}, "B"),
@@ -17,9 +18,9 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", sorted(path.stem for path in (SHIPPED / "rewards").glob("*.py")))
 def test_doctests(name):
-    plugin = load_plugin(f"rewards/{name}.py", "compute_score")
+    plugin = load_plugin(f"rewards/{name}.py", NAMES)
     finder = doctest.DocTestFinder()
     found = finder.find(plugin.target, name, globs=dict(plugin.target.__globals__))
     assert sum(len(test.examples) for test in found) >= 2

@@ -195,7 +195,7 @@ def test_text_of_an_environment_cannot_speak_for_the_model(loaded):
 
 
 def test_rewards_see_what_the_environment_confirmed(loaded):
-    from medrl.scoring.rewards import record_of
+    from medrl.scoring.given import record_of
 
     bad = call((50, 50, 10, 10))
     record = record_of(play(making(loaded), [bad, call((28, 28, 56, 56)), ANSWER], zooming(), detail(3)))

@@ -77,7 +77,7 @@ def test_a_failing_reward_leaves_a_reason_not_a_zero(load, prompt, source, reaso
     [
         ("import nothing_of_the_kind\n" + HEAD + "return 1", {}, "No module named 'nothing_of_the_kind'"),
         ("def compute_score(\n", {}, "SyntaxError"),
-        ("def other(a): return 1", {}, "has no `compute_score`. It offers: other"),
+        ("def other(a): return 1", {}, "has no `compute_score` or `compute_group_scores`. It offers: other"),
         ("compute_score = 3", {}, "expected a function"),
         ("def compute_score(reply, truth): return 1", {}, "cannot be called as"),
         (HEAD.replace(", **kwargs", "") + "return 1", {"wieght": 3}, "unexpected keyword argument 'wieght'"),

@@ -1,0 +1,43 @@
+"""What a reward is given: verl's four arguments for one rollout, and what is known of its episode."""
+
+import copy
+from typing import Any
+
+from medrl.dialogue.tokens import Prompt
+from medrl.rollout.types import Rollout
+
+ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
+
+
+def arguments_of(rollout: Rollout) -> dict[str, Any]:
+    """The four arguments of `compute_score`, and the keys of each dict that `compute_group_scores` gets."""
+    return arguments(rollout.prompt, rollout.text, record_of(rollout))
+
+
+def arguments(prompt: Prompt, reply: str, record: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The same for a reply that nobody sampled."""
+    # a copy, so that a reward that writes into extra_info cannot change the next one's (verl's manager shares it)
+    extra_info = copy.deepcopy(prompt.sample.extra_info)
+    if record is not None:
+        extra_info["rollout"] = copy.deepcopy(record)
+    if prompt.answer_size_px is not None:
+        extra_info["image_size"] = list(prompt.answer_size_px)
+    return dict(zip(ARGUMENTS, (prompt.sample.data_source, reply, prompt.ground_truth, extra_info)))
+
+
+def record_of(rollout: Rollout) -> dict[str, Any] | None:
+    """What a reward may know of an episode with an environment, as `extra_info["rollout"]`; None without one.
+
+    `actions`: what the environment confirmed, in order. Tool use is counted here and never in a reply's text. `asked`: per
+    turn, whether it held an action that could be read, done or not. Boxes are in pixels of the pictures in `image_sizes`.
+    """
+    if not rollout.turns:
+        return None
+    return {
+        "turns": [turn.text for turn in rollout.turns],
+        "asked": [bool(turn.asked and turn.asked["name"]) for turn in rollout.turns],
+        "image_sizes": [list(size) for size in rollout.prompt.image_sizes_px],
+        "actions": [turn.confirmed for turn in rollout.turns if turn.confirmed is not None],
+        "refused": sum(turn.fault is not None for turn in rollout.turns),
+        "end_reason": rollout.end_reason,
+    }

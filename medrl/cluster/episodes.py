@@ -22,12 +22,14 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from medrl.cluster.parcel import packed
 from medrl.data.sample import Sample
+from medrl.dialogue.control import forbidden_ids
 from medrl.dialogue.prompts import load_style
 from medrl.dialogue.tokens import Prompt, PromptBuilder
-from medrl.learning.model import forbidden_ids, stop_ids
+from medrl.learning.model import stop_ids
 from medrl.recipe import Recipe, recipe_from
 from medrl.rollout.episode import run_episode
 from medrl.rollout.interaction import Interaction, load_interaction
+from medrl.rollout.refused import TOKENS
 from medrl.rollout.seeds import derive_seed
 from medrl.rollout.types import Generation, Rollout, Sampling
 from medrl.scoring.rewards import LoadedReward, load_rewards, score_rollouts_async
@@ -77,6 +79,8 @@ class ServerEngine:
             "logit_bias": self.bias,
             "detokenize": False,  # tokens are all anyone reads
         }
+        if end := sampling.end:
+            parameters |= {"detokenize": True, "stop": [end.text], "include_stop_str_in_output": True}
         output = await self.client.generate(
             request_id=self.request,  # the turns of one episode go to one server and find their prefix cached
             prompt_ids=[*prompt.token_ids, *token_ids],
@@ -86,7 +90,9 @@ class ServerEngine:
         ids = list(output.token_ids)
         if not ids or output.stop_reason == "aborted":
             raise RuntimeError("the vLLM server gave up the request")
-        return Generation(ids, list(output.log_probs), "eos" if ids[-1] in stops else "length")
+        kept = end.cut(ids) if end else len(ids)  # vLLM may have sampled on before it looked
+        stopped = ids[kept - 1] in stops or (end is not None and end.ends(ids[:kept]))
+        return Generation(ids[:kept], list(output.log_probs)[:kept], "eos" if stopped else "length")
 
 
 class EpisodeWorker(_Worker):
@@ -170,6 +176,8 @@ class EpisodeWorker(_Worker):
             self._faults.append(f"{sample.id}: {what} ({Path(place.filename).name} line {place.lineno})")
             raise
         fields: dict[str, Any] = {"extra_fields": {"rollout": packed(rollout)}}
+        if TOKENS in rollout.missing:  # not one of its tokens may reach the model; its place in the batch is kept
+            rollout = replace(rollout, token_ids=self._stops[:1], mask=[0], logprobs=[0.0], added=None)
         tag = {"status": "success", "global_steps": row["global_steps"]}
         given = self.config.actor_rollout_ref.rollout
         attempts = given.val_kwargs.n + 1 if trajectory["validate"] else given.n

@@ -20,6 +20,7 @@ from medrl.dialogue.tokens import Prompt
 from medrl.errors import MedrlError
 from medrl.plugin import Plugin, check_call, load_plugin
 from medrl.recipe import Reward
+from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
 
 ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
@@ -79,9 +80,12 @@ def score_rollouts(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward])
 async def score_rollouts_async(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
     """Fill `scores` (`name/entry`), `missing` (name to reason) and `reward` (weighted sum, None if a part is missing).
 
-    A reward that does not apply to a question adds nothing.
+    A reward that does not apply to a question adds nothing. A rollout that may not train is not shown to any.
     """
-    plans = [[reward for reward in rewards if reward.applies(rollout.prompt.sample)] for rollout in rollouts]
+    plans = [
+        [] if TOKENS in rollout.missing else [reward for reward in rewards if reward.applies(rollout.prompt.sample)]
+        for rollout in rollouts
+    ]
     found = await asyncio.gather(
         *(
             asyncio.gather(
@@ -113,8 +117,12 @@ def missing_share(rollouts: Sequence[Rollout]) -> float:
 
 def common_reasons(rollouts: Sequence[Rollout], most: int = 3) -> str:
     """The most frequent reasons for missing scores, as one readable line each."""
-    counts = Counter(f"{name}: {reason}" for rollout in rollouts for name, reason in rollout.missing.items())
-    return "\n".join(f"  {count} x rewards.{reason}" for reason, count in counts.most_common(most))
+    counts = Counter(
+        f"{'rollout' if name == TOKENS else 'rewards'}.{name}: {reason}"
+        for rollout in rollouts
+        for name, reason in rollout.missing.items()
+    )
+    return "\n".join(f"  {count} x {reason}" for reason, count in counts.most_common(most))
 
 
 def record_of(rollout: Rollout) -> dict[str, Any] | None:

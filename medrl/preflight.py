@@ -55,6 +55,11 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         problems += _cluster_faults(recipe)
     if problems or train is None or val is None or style is None or processor is None:
         raise MedrlError("\n".join(problems))
+    if recipe.engine.name == "verl" and processor[1].tile_px:
+        raise MedrlError(
+            f"model.path={recipe.model.path}: models of the family {processor[1].model_type} train with engine.name=local; "
+            "engine verl takes Qwen-VL models, whose picture tensors verl knows how to share out. Change one of the two."
+        )
 
     builder = PromptBuilder(
         processor[0],

@@ -46,7 +46,7 @@ BOXES = ("<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_e
 VISION = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 INTERN = ("<img>", "</img>", "<IMG_CONTEXT>", "<quad>", "</quad>", "<ref>", "</ref>", "<box>", "</box>", "<video>")
 CALLS = ("<tool_call>", "</tool_call>")
-SPECIAL = {name: (*ENDS, *BOXES, *VISION) for name in FAMILIES} | {"internvl": (*ENDS, *BOXES, *VISION, *INTERN)}
+SPECIAL = dict.fromkeys(FAMILIES, (*ENDS, *BOXES, *VISION)) | {"internvl": (*ENDS, *BOXES, *VISION, *INTERN)}
 PLAIN = {  # added tokens that are text
     "qwen2_vl": (),
     "qwen2_5_vl": CALLS,

@@ -28,6 +28,8 @@ class TextEnd:
 
 
 def text_end(tokenizer: Any, decode: Callable[[list[int]], str], text: str) -> TextEnd:
-    """`text`: ASCII, such as `</grounding>`. Any vocabulary in which ASCII characters stand for themselves."""
-    closing = frozenset(index for token, index in tokenizer.get_vocab().items() if text[-1] in token)
+    """`text`: ASCII and no blank at its end, such as `</grounding>`. Printable ASCII stands for itself in the vocabulary, or
+    is one of its byte tokens (`<0x3E>`)."""
+    vocabulary = tokenizer.get_vocab().items()
+    closing = frozenset(index for token, index in vocabulary if text[-1] in token or token.startswith("<0x"))
     return TextEnd(text, decode, closing)

@@ -77,7 +77,8 @@ def load_model(model: Model, engine: Engine, seed: int, base_folder: Path) -> Lo
             ) from None
     network = network.to(device)
     if model.freeze_vision:
-        network.model.visual.requires_grad_(False)
+        for part in vision_parts(network):
+            part.requires_grad_(False)
     if model.gradient_checkpointing:
         network.config.use_cache = False
         network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -93,6 +94,12 @@ def load_model(model: Model, engine: Engine, seed: int, base_folder: Path) -> Lo
         compute_dtype=compute_dtype,
     )
     return Loaded(policy, processor, family)
+
+
+def vision_parts(network: Any) -> list[torch.nn.Module]:
+    """What turns pixels into the language model's features, under the names the families have for it."""
+    names = ("visual", "vision_tower", "multi_modal_projector")
+    return [getattr(network.model, name) for name in names if hasattr(network.model, name)]
 
 
 def save_model(policy: Policy, processor: Any, folder: Path) -> None:

@@ -72,8 +72,9 @@ def resized_size(
 ) -> tuple[int, int]:
     """(width, height) in pixels after the processor's resize: multiples of the factor, area in the limits.
 
-    For a family that cuts tiles: of the tiles together. Source: `smart_resize`, transformers/models/qwen2_vl/image_processing_qwen2_vl.py. As there, a very narrow
-    image may end above `max_pixels`, since no side goes below one factor. Raises MedrlError for an empty
+    Source: `smart_resize`, transformers/models/qwen2_vl/image_processing_qwen2_vl.py. As there, a very narrow
+    image may end above `max_pixels`, since no side goes below one factor. For a family that cuts tiles (`tile_grid`),
+    the size of all tiles together. Raises MedrlError for an empty
     image, an aspect ratio above 200 (the processor would refuse it too, hours later) or impossible limits.
 
     >>> resized_size(640, 480, 28, min_pixels=3136, max_pixels=802816)

@@ -1,10 +1,13 @@
 """Episodes with an environment: exact tokens, the mask, the pictures, and every way to end."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from makers import rollout, samples, tiny
 from playing import ANSWER, call, detail, making, play, zooming
 
+from medrl.learning.losses import token_weights
 from medrl.learning.update import UpdateSettings, micro_loss
 from medrl.recipe import Algorithm
 from medrl.rollout.env import Observation
@@ -151,6 +154,41 @@ def test_observation_tokens_are_not_trained_on(loaded):
         if text == "row 1":
             wanted = loss_of(loaded, played)
     assert loss_of(loaded, played) == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize("aggregation", ["token-mean", "seq-mean-token-mean", "seq-mean-token-sum-norm"])
+def test_the_loss_looks_at_the_models_own_tokens_alone(loaded, aggregation):
+    """Whatever the model thinks at an environment's tokens: no gradient reaches it, and their labels change nothing."""
+    policy = loaded.policy
+    played = play(making(loaded), [call((28, 28, 56, 56)), call((0, 0, 28, 28)), ANSWER], zooming())
+    played.advantage = 1.0
+    weights = token_weights(torch.tensor([played.mask]).float(), aggregation, 900)
+    own = torch.tensor(played.mask).bool()
+    original = policy.hidden_of_responses
+    with torch.no_grad():
+        fixed = original([played.whole_prompt], [played.token_ids], True)
+    states = []
+
+    def held(*_):
+        states.append(fixed.clone().requires_grad_(True))
+        return states[-1]
+
+    policy.hidden_of_responses = held
+    try:
+        old = torch.full((len(own),), -3.0)
+        loss, _ = micro_loss(policy, [played], list(weights), settings(), old={id(played): old})
+        loss.backward()
+        gradient = states[0].grad[0].abs().sum(-1)
+        assert not gradient[~own].any() and gradient[own].any() and 0 < own.sum() < len(own)
+        other = torch.tensor(played.token_ids)
+        other[~own] = torch.randint(0, 900, (int((~own).sum()),), generator=torch.Generator().manual_seed(0))
+        changed = replace(played, token_ids=other.tolist(), logprobs=[9.0 - 9.0 * one for one in played.mask])
+        changed.advantage = 1.0
+        old = {id(changed): torch.where(own, old, -50.0)}
+        assert torch.equal(micro_loss(policy, [changed], list(weights), settings(), old=old)[0], loss)
+    finally:
+        policy.hidden_of_responses = original
+        policy.model.zero_grad()
 
 
 def test_probabilities_are_those_of_the_whole_conversation_run_at_once(loaded):

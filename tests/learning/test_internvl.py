@@ -2,11 +2,13 @@
 
 import asyncio
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import chat_models
 import pytest
 import torch
+from makers import recipe
 from PIL import Image, ImageDraw
 from transformers import InternVLConfig, InternVLForConditionalGeneration
 
@@ -15,6 +17,7 @@ from medrl.errors import MedrlError
 from medrl.learning.generate import LocalEngine
 from medrl.learning.model import load_model, save_model
 from medrl.learning.update import UpdateSettings, make_optimizer, update
+from medrl.preflight import check
 from medrl.recipe import Algorithm, Engine, Model, Optimizer
 from medrl.rollout.episode import run_episode
 from medrl.rollout.types import Sampling
@@ -147,6 +150,13 @@ def test_an_update_reaches_the_vision_tower_and_a_frozen_one_is_left_alone(folde
         assert torch.equal(
             dict(again.policy.core.named_parameters())[name], dict(model.policy.core.named_parameters())[name]
         )
+
+
+def test_engine_verl_refuses_it_before_a_model_is_loaded(folder, tmp_path):
+    given = recipe(tmp_path, model={"path": str(folder), "max_pixels": 448 * 448}, sampling={"max_prompt_tokens": 999})
+    assert check(given).builder.family.model_type == "internvl"
+    with pytest.raises(MedrlError, match=r"engine\.name=verl trains Qwen-VL models; .* internvl .* engine\.name=local"):
+        check(replace(given, engine=replace(given.engine, name="verl")))
 
 
 def test_a_budget_below_one_tile_is_refused_before_anything_loads():

@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from medrl.dialogue.control import forbidden_ids
 from medrl.errors import MedrlError
 from medrl.learning.policy import Policy
+from medrl.learning.shared_pictures import read_once
 from medrl.learning.tiny import build_tiny, save_tiny, tiny_config_type, tiny_processor
 from medrl.recipe import Engine, Model
 from medrl.vision.resize import ImageFamily, family_of
@@ -76,6 +77,8 @@ def load_model(model: Model, engine: Engine, seed: int, base_folder: Path) -> Lo
                 "Give a Hugging Face name or a folder that holds config, weights and processor."
             ) from None
     network = network.to(device)
+    if hasattr(network.model, "visual"):
+        read_once(network.model.visual)
     if model.freeze_vision:
         for part in vision_parts(network):
             part.requires_grad_(False)

@@ -67,7 +67,7 @@ class ServerEngine:
     async def generate(self, prompt: Prompt, token_ids: Sequence[int], sampling: Sampling) -> Generation:
         greedy = sampling.temperature == 0
         stops = self.stops | set(sampling.stop_ids)
-        parameters = {
+        parameters: dict[str, Any] = {
             # vLLM on a CPU forgets all seeds when one row of a batch is greedy; the best of one is the same token
             "temperature": 1.0 if greedy else sampling.temperature,
             "top_p": 1.0,

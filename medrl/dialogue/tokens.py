@@ -106,8 +106,8 @@ class PromptBuilder:
         self.image_token = processor.image_token
         self.image_token_id = self.tokenizer.convert_tokens_to_ids(self.image_token)
         # Qwen's templates write what stands around a picture themselves, InternVL's leave it to the processor
-        around = (processor.start_image_token, processor.end_image_token) if family.tile_px else ("", "")
-        self.before_image, self.after_image = around
+        self.before_image: str = processor.start_image_token if family.tile_px else ""
+        self.after_image: str = processor.end_image_token if family.tile_px else ""
         self.control_ids = control_tokens(self.tokenizer)
         self._ends: dict[str, TextEnd] = {}
 

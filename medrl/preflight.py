@@ -17,6 +17,7 @@ from medrl.recipe import Recipe
 from medrl.rollout.interaction import load_interaction
 from medrl.scoring.rewards import LoadedReward, load_rewards, probe
 from medrl.vision.open import open_image
+from medrl.vision.resize import ImageFamily
 
 # decoding every picture finds truncated files; beyond this many only headers are read
 DECODE_AT_MOST = 5000
@@ -50,12 +51,12 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         style = load_style(recipe.prompt.style, beside, interaction.tools if interaction else ())
     with _collecting(problems):
         processor = load_processor(recipe.model.path)
+        problems += _family_faults(recipe, processor[1])
     with _collecting(problems):
         pick_device(recipe.engine.device)
         problems += _cluster_faults(recipe)
     if problems or train is None or val is None or style is None or processor is None:
         raise MedrlError("\n".join(problems))
-
     builder = PromptBuilder(
         processor[0],
         processor[1],
@@ -126,6 +127,16 @@ def _cluster_faults(recipe: Recipe) -> list[str]:
     from medrl.cluster.settings import refused
 
     return [*refused(recipe), *machine_faults(recipe)]
+
+
+def _family_faults(recipe: Recipe, family: ImageFamily) -> list[str]:
+    """What the engine cannot do with a model of this family."""
+    if recipe.engine.name != "verl" or not family.tile_px:
+        return []
+    return [
+        f"model.path={recipe.model.path}: engine.name=verl trains Qwen-VL models; the pictures of the family "
+        f"{family.model_type} are cut into tiles, which verl does not hand on. Use engine.name=local, or another model."
+    ]
 
 
 def _cluster_plan(recipe: Recipe, longest_prompt: int) -> tuple[list[str], list[str]]:

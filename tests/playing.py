@@ -35,5 +35,5 @@ def detail(number=0):
 
 def play(made, replies, interaction, sample=None, budget=900):
     prompt = made.build(sample or detail())
-    script = Script(made, replies, interaction)
+    script = Script(made, replies)
     return asyncio.run(run_episode(script, made, prompt, 0, Sampling(max_new_tokens=budget), interaction))

@@ -23,10 +23,11 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
 from medrl.cluster import upstream
 from medrl.cluster.estimators import register_all
-from medrl.cluster.shared_pictures import read_once
+from medrl.dialogue.control import forbidden_ids
 from medrl.errors import MedrlError
-from medrl.learning.model import forbidden_ids, stop_ids
+from medrl.learning.model import stop_ids
 from medrl.learning.policy import TOKENS_TOGETHER, look_up
+from medrl.learning.shared_pictures import read_once
 from medrl.learning.update import adamw, learning_rate
 from medrl.recipe import Optimizer
 

@@ -22,12 +22,14 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from medrl.cluster.parcel import packed
 from medrl.data.sample import Sample
+from medrl.dialogue.control import forbidden_ids
 from medrl.dialogue.prompts import load_style
 from medrl.dialogue.tokens import Prompt, PromptBuilder
-from medrl.learning.model import forbidden_ids, stop_ids
+from medrl.learning.model import stop_ids
 from medrl.recipe import Recipe, recipe_from
 from medrl.rollout.episode import run_episode
 from medrl.rollout.interaction import Interaction, load_interaction
+from medrl.rollout.refused import TOKENS
 from medrl.rollout.seeds import derive_seed
 from medrl.rollout.types import Generation, Rollout, Sampling
 from medrl.scoring.returned import token_rewards
@@ -66,7 +68,7 @@ class ServerEngine:
     async def generate(self, prompt: Prompt, token_ids: Sequence[int], sampling: Sampling) -> Generation:
         greedy = sampling.temperature == 0
         stops = self.stops | set(sampling.stop_ids)
-        parameters = {
+        parameters: dict[str, Any] = {
             # vLLM on a CPU forgets all seeds when one row of a batch is greedy; the best of one is the same token
             "temperature": 1.0 if greedy else sampling.temperature,
             "top_p": 1.0,
@@ -78,6 +80,8 @@ class ServerEngine:
             "logit_bias": self.bias,
             "detokenize": False,  # tokens are all anyone reads
         }
+        if end := sampling.end:
+            parameters |= {"detokenize": True, "stop": [end.text], "include_stop_str_in_output": True}
         output = await self.client.generate(
             request_id=self.request,  # the turns of one episode go to one server and find their prefix cached
             prompt_ids=[*prompt.token_ids, *token_ids],
@@ -87,7 +91,9 @@ class ServerEngine:
         ids = list(output.token_ids)
         if not ids or output.stop_reason == "aborted":
             raise RuntimeError("the vLLM server gave up the request")
-        return Generation(ids, list(output.log_probs), "eos" if ids[-1] in stops else "length")
+        kept = end.cut(ids) if end else len(ids)  # vLLM may have sampled on before it looked
+        stopped = ids[kept - 1] in stops or (end is not None and end.ends(ids[:kept]))
+        return Generation(ids[:kept], list(output.log_probs)[:kept], "eos" if stopped else "length")
 
 
 class EpisodeWorker(_Worker):
@@ -171,12 +177,15 @@ class EpisodeWorker(_Worker):
             self._faults.append(f"{sample.id}: {what} ({Path(place.filename).name} line {place.lineno})")
             raise
         fields: dict[str, Any] = {}
+        sent = rollout
+        if TOKENS in rollout.missing:  # not one of its tokens may reach the model; its place in the batch is kept
+            sent = replace(rollout, token_ids=self._stops[:1], mask=[0], logprobs=[0.0], added=None)
         tag = {"status": "success", "global_steps": row["global_steps"]}
         given = self.config.actor_rollout_ref.rollout
         attempts = given.val_kwargs.n + 1 if trajectory["validate"] else given.n
         if not trajectory["validate"]:  # nothing is trained on a validation rollout, so it needs no tensors
-            fields |= {"uid": row["uid"], **self._tensors(rollout, built)}
-            lengths = {"prompt_len": len(built.prompt.token_ids), "response_len": len(rollout.token_ids)}
+            fields |= {"uid": row["uid"], **self._tensors(sent, built)}
+            lengths = {"prompt_len": len(built.prompt.token_ids), "response_len": len(sent.token_ids)}
             versions = dict.fromkeys(("min_global_steps", "max_global_steps"), trajectory["step"] - 1)
             tag |= {**lengths, "seq_len": sum(lengths.values()), **versions}
         finished = self._finished.setdefault(row["uid"], [])
@@ -193,8 +202,10 @@ class EpisodeWorker(_Worker):
         weights = {reward.name: reward.weight for reward in self._rewards}
         for _, rollout, fields, _ in rows:
             fields["extra_fields"] = {"rollout": packed(rollout)}
-            if not validating:  # a missing one counts 0 here and is left out by the trainer
-                fields["rm_scores"] = torch.tensor(token_rewards(rollout, weights))
+            if (
+                not validating
+            ):  # a missing one counts 0 here, on all tokens that are sent, and is left out by the trainer
+                fields["rm_scores"] = torch.tensor(token_rewards(rollout, weights)[: len(fields["responses"])])
         await tq.async_kv_batch_put(
             keys=[f"{uid}_{attempt}_0" for attempt, _, _, _ in rows],
             fields=list_of_dict_to_tensordict([fields for _, _, fields, _ in rows]),

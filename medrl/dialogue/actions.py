@@ -30,7 +30,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way of writing actions. `read`: reply -> Asked, or None where there is no action. `end`: text that ends one."""
+    """A way of writing actions. `read`: reply -> Asked, or None where there is no action. `end`: text that ends one, None
+    where the whole reply is the action and the model's own end token ends it."""
 
     read: Callable[[str], Asked | None]
     end: str | None

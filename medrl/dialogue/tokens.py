@@ -15,19 +15,22 @@ import torch
 from PIL.Image import Image
 
 from medrl.data.sample import IMAGE_PLACEHOLDER, Sample
+from medrl.dialogue.control import control_tokens, forbidden_in, plain_pieces
+from medrl.dialogue.ends import TextEnd, text_end
 from medrl.dialogue.prompts import PromptStyle
 from medrl.errors import MedrlError
 from medrl.vision.frames import convert_box
 from medrl.vision.open import image_size, open_image
-from medrl.vision.resize import ImageFamily, image_tokens, resized_size
+from medrl.vision.resize import ImageFamily, image_tokens, resized_size, tile_limits
 
 _BOX = re.compile(r"\{box ((?:-?[0-9.]+ ?){4})\}")
 
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Pictures as the vision tower takes them. `values`: (patches, patch_dim) float32; `grid_thw`: (pictures, 3) patches
-    in time, height, width; `pictures`: the same as images, for a server that makes its own features."""
+    """Pictures as the vision tower takes them. `values`: (patches, patch_dim) float32, or (tiles, 3, side, side);
+    `grid_thw`: (pictures, 3) patches in time, height, width, or tiles and the patches of one in height and width;
+    `pictures`: the same as images, for a server that makes its own features."""
 
     values: torch.Tensor
     grid_thw: torch.Tensor
@@ -45,8 +48,8 @@ class Patches:
 class Prompt:
     """A sample as the model sees it.
 
-    `token_ids`: the prompt up to where the reply starts. `pixel_values`: (patches, patch_dim) float32 or None;
-    `image_grid_thw`: (images, 3) patches in time, height, width. `ground_truth` and `answer_size_px` are in the frame
+    `token_ids`: the prompt up to where the reply starts. `pixel_values` and `image_grid_thw`: `values` and `grid_thw` of
+    Patches, None without a picture. `ground_truth` and `answer_size_px` are in the frame
     the model answers in (`frame`), so that a reward compares like with like.
     """
 
@@ -102,10 +105,12 @@ class PromptBuilder:
         self.root = root
         self.image_token = processor.image_token
         self._opened: tuple[Sample | None, list[Image]] = (None, [])
-        # what a data file must not smuggle into the prompt: control tokens such as <|im_end|> or <|image_pad|>
-        self.control_tokens = tuple(
-            token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special
-        )
+        self.image_token_id = self.tokenizer.convert_tokens_to_ids(self.image_token)
+        # Qwen's templates write what stands around a picture themselves, InternVL's leave it to the processor
+        self.before_image: str = processor.start_image_token if family.tile_px else ""
+        self.after_image: str = processor.end_image_token if family.tile_px else ""
+        self.control_ids = control_tokens(self.tokenizer)
+        self._ends: dict[str, TextEnd] = {}
 
     def count(self, sample: Sample) -> int:
         """Prompt tokens, image tokens included, from picture headers alone: nothing is decoded."""
@@ -149,29 +154,58 @@ class PromptBuilder:
 
     def patches(self, pictures: Sequence[Image], whose: str) -> Patches:
         """Pictures as the vision tower takes them; as many features as `_tokens` counts, or MedrlError."""
+        values, grid = (self._tiles if self.family.tile_px else self._whole)(list(pictures))
+        self._check_features(whose, grid, [picture.size for picture in pictures])
+        return Patches(values, grid, tuple(pictures))
+
+    def _whole(self, pictures: list[Image]) -> tuple[torch.Tensor, torch.Tensor]:
+        size = {"shortest_edge": self.min_pixels, "longest_edge": self.max_pixels}
+        made = self.processor.image_processor(images=pictures, size=size, return_tensors="pt")
+        return made["pixel_values"], made["image_grid_thw"]
+
+    def _tiles(self, pictures: list[Image]) -> tuple[torch.Tensor, torch.Tensor]:
+        fewest, most = tile_limits(self.family.tile_px or 0, self.min_pixels, self.max_pixels)
         made = self.processor.image_processor(
-            images=list(pictures),
-            size={"shortest_edge": self.min_pixels, "longest_edge": self.max_pixels},
-            return_tensors="pt",
+            images=pictures, crop_to_patches=True, min_patches=fewest, max_patches=most, return_tensors="pt"
         )
-        self._check_features(whose, made["image_grid_thw"], [picture.size for picture in pictures])
-        return Patches(made["pixel_values"], made["image_grid_thw"], tuple(pictures))
+        values = made["pixel_values"]  # (tiles, 3, side, side)
+        patches = [size // self.family.patch_size for size in values.shape[-2:]]
+        return values, torch.tensor([[int(tiles), *patches] for tiles in made["num_patches"]])
 
     def between_turns(self, reply_ids: Sequence[int], text: str, sizes: Sequence[tuple[int, int]]) -> list[int]:
         """Token ids between a reply and the next: the end of the assistant's turn, pictures and text as a user turn, the
         head of the next reply. Taken out of the chat template, so the whole reads as the template would have made it.
+
+        Control tokens that the text spells, a page found on the web for example, reach the model as plain text.
         """
-        if smuggled := [token for token in self.control_tokens if token in text]:
-            raise MedrlError(
-                f"an environment's text contains the model's control token {smuggled[0]!r}; it would be read as a command. "
-                "Leave it out of Observation.text."
-            )
-        rest = self._rest_of_template(len(sizes), text)
+        pieces = plain_pieces(text, self.control_ids.values())
+        held = (
+            text if len(pieces) == 1 else "MEDRLTEXT"
+        )  # its place; as long as it spells none, the template has the text
+        rest = self._rest_of_template(len(sizes), held)
         if reply_ids and reply_ids[-1] == self.tokenizer.eos_token_id:  # said by the model itself
             rest = rest.removeprefix(self.tokenizer.eos_token)
-        return self.tokenizer(self._with_image_tokens(rest, sizes, "observation"), add_special_tokens=False)[
-            "input_ids"
-        ]
+        written = self._with_image_tokens(rest, sizes, "observation")
+        if len(pieces) > 1:
+            before, after = written.split(held)
+            pieces = [before + pieces[0], *pieces[1:-1], pieces[-1] + after]
+        else:
+            pieces = [written]
+        return [index for piece in pieces for index in self._ids(piece)]
+
+    def forbidden_in(self, reply: Sequence[int], ended: bool) -> str | None:
+        """The first control token in a reply that does not end it; None where there is none."""
+        place = forbidden_in(reply, self.control_ids, ended)
+        return None if place is None else self.control_ids[reply[place]]
+
+    def action_end(self, text: str) -> TextEnd:
+        """The end of an action, of several tokens."""
+        if text not in self._ends:
+            self._ends[text] = text_end(self.tokenizer, self.decode, text)
+        return self._ends[text]
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def _rest_of_template(self, images: int, text: str) -> str:
         mark = "MEDRLREPLY"
@@ -197,7 +231,7 @@ class PromptBuilder:
 
     def encode_reply(self, reply: str) -> list[int]:
         """Token ids of a demonstration, with the end token: what the model should have produced."""
-        return [*self.tokenizer(reply, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
+        return [*self._ids(reply), self.tokenizer.eos_token_id]
 
     def decode(self, token_ids: list[int]) -> str:
         """The reply as a reward sees it: control tokens dropped, nothing else cleaned up."""
@@ -212,7 +246,7 @@ class PromptBuilder:
     def _encode(self, sample: Sample, sizes: list[tuple[int, int]]) -> tuple[str, list[int]]:
         turns = self.style.messages(sample)
         for turn in turns:
-            if smuggled := [token for token in self.control_tokens if token in turn["content"]]:
+            if smuggled := [token for token in self.control_ids.values() if token in turn["content"]]:
                 raise MedrlError(
                     f"{sample.id}: the {turn['role']} message contains the model's control token {smuggled[0]!r}. "
                     "Remove it from the data; it would be read as a command, not as text."
@@ -220,7 +254,7 @@ class PromptBuilder:
         structured = [{"role": turn["role"], "content": _parts(turn["content"])} for turn in turns]
         text = self.processor.apply_chat_template(structured, tokenize=False, add_generation_prompt=True)
         expanded = self._with_image_tokens(text, sizes, sample.id)
-        return text, self.tokenizer(expanded, add_special_tokens=False)["input_ids"]
+        return text, self._ids(expanded)
 
     def _with_image_tokens(self, text: str, sizes: Sequence[tuple[int, int]], whose: str) -> str:
         """A rendered template with each image token written as often as its picture has features."""
@@ -232,12 +266,16 @@ class PromptBuilder:
             )
         expanded = pieces[0]
         for size, piece in zip(sizes, pieces[1:]):
-            expanded += self.image_token * self._tokens(size) + piece
+            expanded += self.before_image + self.image_token * self._tokens(size) + self.after_image + piece
         return expanded
+
+    def features(self, grid_thw: torch.Tensor | None) -> list[int]:
+        """How many features the model makes of each picture."""
+        return [] if grid_thw is None else [int(thw.prod()) // self.family.merge_size**2 for thw in grid_thw]
 
     def _check_features(self, whose: str, grid: torch.Tensor, sizes: list[tuple[int, int]]) -> None:
         # verl#3469, TRL#3847: a mismatch found here costs one sentence, found in the forward pass it costs the run
-        features = [int(thw.prod()) // self.family.merge_size**2 for thw in grid]
+        features = self.features(grid)
         expected = [self._tokens(size) for size in sizes]
         if features != expected:
             raise MedrlError(

@@ -94,12 +94,16 @@ async def _imitated(builder: PromptBuilder, prompt: Prompt, interaction: Interac
             f"{prompt.sample.id}: no demonstration (extra_info.demonstration), but sft.steps asks for a cold start. "
             "Use data that has them, or sft.steps=0."
         )
-    script = Script(builder, replies, interaction)
+    script = Script(builder, replies)
     rollout = await run_episode(script, builder, prompt, 0, Sampling(max_new_tokens=LONGEST), interaction)
     if script.left:
         raise MedrlError(
             f"{prompt.sample.id}: the demonstration has {len(replies)} turns, but the episode ended "
             f"({rollout.end_reason}) after {len(replies) - len(script.left)}. Mend it, or raise env.max_turns."
+        )
+    if rollout.missing:
+        raise MedrlError(
+            f"{prompt.sample.id}: the demonstration cannot be imitated: {', '.join(rollout.missing.values())}."
         )
     if faults := [turn.fault for turn in rollout.turns if turn.fault]:
         raise MedrlError(f"{prompt.sample.id}: the environment refuses an action of the demonstration: {faults[0]}.")
@@ -109,12 +113,12 @@ async def _imitated(builder: PromptBuilder, prompt: Prompt, interaction: Interac
 class Script:
     """An engine that says what it was given, reply after reply."""
 
-    def __init__(self, builder: PromptBuilder, replies: Sequence[str], interaction: Interaction | None) -> None:
+    def __init__(self, builder: PromptBuilder, replies: Sequence[str]) -> None:
         self.builder, self.left = builder, list(replies)
-        self.stops = interaction.stop_ids(builder) if interaction else ()
 
     async def generate(self, prompt: Prompt, token_ids: Sequence[int], sampling: Sampling) -> Generation:
         ids = self.builder.encode_reply(self.left.pop(0))
-        if len(ids) > 1 and ids[-2] in self.stops:  # generation would have stopped there
-            ids = ids[:-1]
+        said = ids[:-1]
+        if said and (said[-1] in sampling.stop_ids or (sampling.end and sampling.end.ends(said))):
+            ids = said  # generation would have stopped there
         return Generation(ids, [0.0] * len(ids), "eos")

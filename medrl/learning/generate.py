@@ -88,7 +88,7 @@ def generate(policy: Policy, requests: Sequence[_Request]) -> list[Generation]:
         chosen, chosen_logprobs = _draw(policy, hidden, temperatures[alive], draws[alive, step])
         tokens[alive, step] = chosen
         logprobs[alive, step] = chosen_logprobs
-        at_stop = running & (chosen[:, None] == stop_ids[alive]).any(1)
+        at_stop = running & ((chosen[:, None] == stop_ids[alive]).any(1) | _text_ended(requests, alive, tokens, step))
         stopped[alive[at_stop]] = True
         lengths[alive[at_stop]] = step + 1
         running = running & ~at_stop & (limits[alive] > step + 1)
@@ -119,6 +119,16 @@ def _stop_table(policy: Policy, requests: Sequence[_Request]) -> Tensor:
     rows = [sorted(policy.stop_ids | set(request.sampling.stop_ids)) for request in requests]
     width = max(map(len, rows))
     return torch.tensor([row + row[:1] * (width - len(row)) for row in rows], device=policy.device)
+
+
+def _text_ended(requests: Sequence[_Request], alive: Tensor, tokens: Tensor, step: int) -> Tensor:
+    """(rows alive,) whether the token of this step completes the text that ends a row's reply."""
+    ends = [requests[row].sampling.end for row in alive.tolist()]
+    longest = max((len(end.text) for end in ends if end), default=0)
+    if not longest:
+        return torch.zeros(len(alive), dtype=torch.bool, device=tokens.device)
+    said = tokens[alive, max(0, step + 1 - longest) : step + 1].tolist()
+    return torch.tensor([end is not None and end.ends(row) for end, row in zip(ends, said)], device=tokens.device)
 
 
 def _draw(policy: Policy, hidden: Tensor, temperature: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:

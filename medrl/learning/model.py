@@ -4,7 +4,6 @@ What is written is a Hugging Face folder: `from_pretrained` loads it (with LoRA,
 holds the processor, the chat template and the generation config.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,15 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging as transformers_logging
 
+from medrl.dialogue.control import forbidden_ids
 from medrl.errors import MedrlError
 from medrl.learning.policy import Policy
+from medrl.learning.shared_pictures import read_once
 from medrl.learning.tiny import build_tiny, save_tiny, tiny_config_type, tiny_processor
 from medrl.recipe import Engine, Model
 from medrl.vision.resize import ImageFamily, family_of
 
 transformers_logging.disable_progress_bar()  # a bar per saved shard, in the middle of ours
-# control tokens a reply may hold: only those that end it
-VISION_WORDS = ("vision", "image", "video")
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,11 @@ def load_model(model: Model, engine: Engine, seed: int, base_folder: Path) -> Lo
                 "Give a Hugging Face name or a folder that holds config, weights and processor."
             ) from None
     network = network.to(device)
+    if hasattr(network.model, "visual"):
+        read_once(network.model.visual)
     if model.freeze_vision:
-        network.model.visual.requires_grad_(False)
+        for part in vision_parts(network):
+            part.requires_grad_(False)
     if model.gradient_checkpointing:
         network.config.use_cache = False
         network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -95,6 +97,12 @@ def load_model(model: Model, engine: Engine, seed: int, base_folder: Path) -> Lo
         compute_dtype=compute_dtype,
     )
     return Loaded(policy, processor, family)
+
+
+def vision_parts(network: Any) -> list[torch.nn.Module]:
+    """What turns pixels into the language model's features, under the names the families have for it."""
+    names = ("visual", "vision_tower", "multi_modal_projector")
+    return [getattr(network.model, name) for name in names if hasattr(network.model, name)]
 
 
 def save_model(policy: Policy, processor: Any, folder: Path) -> None:
@@ -113,17 +121,6 @@ def stop_ids(generation_config: Any, tokenizer: Any) -> list[int]:
     configured = generation_config.eos_token_id if generation_config is not None else None
     listed = configured if isinstance(configured, list) else [configured]
     return sorted({index for index in [*listed, tokenizer.eos_token_id] if index is not None})
-
-
-def forbidden_ids(tokenizer: Any, stops: Collection[int], vocabulary: int) -> list[int]:
-    """What a reply may not hold: control and vision tokens (TRL#3847: an image token in a reply breaks the next forward
-    pass), and the rows of the embedding table that no token uses."""
-    control = [
-        index
-        for index, token in tokenizer.added_tokens_decoder.items()
-        if index not in stops and (token.special or any(word in token.content for word in VISION_WORDS))
-    ]
-    return [*control, *range(len(tokenizer), vocabulary)]
 
 
 def pick_device(wanted: str) -> str:

@@ -36,7 +36,7 @@ class Reading:
 
 
 class Policy:
-    """A vision-language model of the Qwen-VL family with its read and follow steps.
+    """A vision-language model of the Qwen-VL or InternVL families with its read and follow steps.
 
     `forbidden_ids` are never sampled and carry no probability in training either (TRL#3847: an image token in a reply
     breaks the next forward pass); `stop_ids` end a reply. With `compute_dtype` bfloat16 the matrix products run in it, while
@@ -57,6 +57,8 @@ class Policy:
         self.forbidden_ids = torch.tensor(sorted(set(forbidden_ids)), dtype=torch.long)
         self.stop_ids = frozenset(stop_ids)
         self.pad_id = pad_id
+        # Qwen-VL turns by time, height and width of a picture's patches, InternVL by the place in the text alone
+        self.turns_by_grid = hasattr(self.core.model, "get_rope_index")
 
     @property
     def device(self) -> torch.device:
@@ -197,12 +199,14 @@ class Policy:
         if with_pictures:
             # order matters: the k-th run of image tokens takes the k-th picture (R1-V PR#54: tiled instead, patients swapped)
             pictures["pixel_values"] = torch.cat([prompt.pixel_values for prompt in with_pictures]).to(self.device)
-            pictures["image_grid_thw"] = torch.cat([prompt.image_grid_thw for prompt in with_pictures]).to(self.device)
+            if self.turns_by_grid:
+                grids = [prompt.image_grid_thw for prompt in with_pictures]
+                pictures["image_grid_thw"] = torch.cat(grids).to(self.device)
         with self._precision():
             states = self.core.model(
                 input_ids=ids,
                 attention_mask=mask,
-                position_ids=positions,
+                position_ids=positions if self.turns_by_grid else positions[0],
                 past_key_values=cache,
                 use_cache=cache is not None,
                 **pictures,
@@ -212,7 +216,11 @@ class Policy:
     def _backbone(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache) -> Tensor:
         with self._precision():
             states = self.core.model.language_model(
-                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions if self.turns_by_grid else positions[0],
+                past_key_values=cache,
+                use_cache=True,
             )
         return states.last_hidden_state
 
@@ -220,7 +228,9 @@ class Policy:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.compute_dtype == torch.bfloat16)
 
     def _positions(self, ids: Tensor, mask: Tensor, prompts: Sequence[Prompt]) -> Tensor:
-        """Multimodal rotary positions (3, rows, length); padding stands at 0."""
+        """Rotary positions (3, rows, length), all three alike where pictures have none of their own; padding stands at 0."""
+        if not self.turns_by_grid:
+            return (mask.cumsum(1) - 1).clamp(min=0).expand(3, -1, -1)
         grids = [prompt.image_grid_thw for prompt in prompts if prompt.image_grid_thw is not None]
         kinds = (ids == self.core.config.image_token_id).int()
         positions, _ = self.core.model.get_rope_index(

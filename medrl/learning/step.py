@@ -11,6 +11,7 @@ from medrl.evaluation.validate import mean_scores
 from medrl.learning.advantages import ESTIMATORS, zero_spread
 from medrl.recipe import Recipe
 from medrl.record.run import Run
+from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
 from medrl.scoring.rewards import common_reasons, missing_share
 
@@ -86,5 +87,6 @@ def _metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
         "rollout/length": sum(lengths) / len(lengths),
         "rollout/length_max": float(max(lengths)),
         "rollout/truncated": sum(rollout.end_reason == "length" for rollout in rollouts) / len(rollouts),
+        "rollout/refused": sum(TOKENS in rollout.missing for rollout in rollouts) / len(rollouts),
         **turn_metrics(rollouts),
     }

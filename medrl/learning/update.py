@@ -119,7 +119,8 @@ def update(
     old: dict[int, Tensor] = {}
     if len(minibatches) > 1:
         with torch.no_grad():
-            for micro in _micro_batches(rollouts, settings.micro_batch_size):
+            counted = [rollout for rollout in rollouts if rollout.advantage is not None]
+            for micro in _micro_batches(counted, settings.micro_batch_size):
                 logprobs, _, _ = _logprobs(policy, micro, settings)
                 old |= {id(rollout): row[: len(rollout.token_ids)] for rollout, row in zip(micro, logprobs)}
     totals: dict[str, float] = {}

@@ -10,6 +10,7 @@ from medrl.dialogue.actions import Asked
 from medrl.dialogue.tokens import Patches, Prompt, PromptBuilder
 from medrl.rollout.env import Action, ActionError, Env, Observation, Scene, tool_names
 from medrl.rollout.interaction import Interaction
+from medrl.rollout.refused import refuse
 from medrl.rollout.seeds import derive_seed
 from medrl.rollout.types import EndReason, Engine, Fault, Generation, Rollout, Sampling, Turn
 
@@ -22,14 +23,32 @@ async def run_episode(
     sampling: Sampling,
     interaction: Interaction | None = None,
 ) -> Rollout:
-    """One attempt: the model's own tokens have mask 1, an environment's 0. `sampling.max_new_tokens` bounds both together."""
+    """One attempt: the model's own tokens have mask 1, an environment's 0. `sampling.max_new_tokens` bounds both together.
+
+    One that may not train, for its tokens, comes back with the reason in `missing`.
+    """
     if interaction is None:
         generation = await engine.generate(prompt, (), sampling)
         response = _Response()
-        response.say(generation)
-        return response.rollout(prompt, attempt, builder.decode(generation.token_ids), generation.stop)
+        end: EndReason = "forbidden_token" if response.say(generation, builder) else generation.stop
+        rollout = response.rollout(prompt, attempt, builder.decode(generation.token_ids), end)
+    else:
+        rollout, response = await _play(engine, builder, prompt, attempt, sampling, interaction)
+    refuse(rollout, builder, response.forbidden)
+    return rollout
+
+
+async def _play(
+    engine: Engine,
+    builder: PromptBuilder,
+    prompt: Prompt,
+    attempt: int,
+    sampling: Sampling,
+    interaction: Interaction,
+) -> tuple[Rollout, "_Response"]:
+    """The turns of an episode with an environment."""
     env, scene = interaction.begin(builder, prompt.sample)
-    sampling = replace(sampling, stop_ids=interaction.stop_ids(builder))
+    sampling = interaction.stopping(builder, sampling)
     response = _Response()
     turns: list[Turn] = []
     while True:
@@ -38,11 +57,13 @@ async def run_episode(
         context = prompt.continued(response.token_ids, response.added) if turns else prompt
         generation = await engine.generate(context, (), replace(sampling, max_new_tokens=left, seed=seed))
         start = len(response.token_ids)
-        response.say(generation)
+        forbidden = response.say(generation, builder)
         text = builder.decode(generation.token_ids)
         asked = interaction.protocol.read(text)
         end: EndReason | None = None
-        if generation.stop == "length":
+        if forbidden:
+            end, asked = "forbidden_token", None  # nothing is done for it
+        elif generation.stop == "length":
             end = "length"
         elif asked is None:
             end = "eos"
@@ -76,7 +97,7 @@ async def run_episode(
             break
     made = response.rollout(prompt, attempt, interaction.protocol.answer(turns[-1].text), end)
     made.turns = turns
-    return made
+    return made, response
 
 
 def run_group_episodes(
@@ -117,11 +138,15 @@ class _Response:
     mask: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     added: Patches | None = None
+    forbidden: str | None = None  # what the model said and may not say; nothing is said after it
 
-    def say(self, generation: Generation) -> None:
+    def say(self, generation: Generation, builder: PromptBuilder) -> str | None:
+        """The model's tokens, as they are; returns the first that may not be among them."""
         self.token_ids += generation.token_ids
         self.mask += [1] * len(generation.token_ids)
         self.logprobs += generation.logprobs
+        self.forbidden = builder.forbidden_in(generation.token_ids, generation.stop == "eos")
+        return self.forbidden
 
     def hear(self, token_ids: Sequence[int], patches: Patches | None) -> None:
         """An environment's tokens, and its pictures if their tokens were kept."""

@@ -13,6 +13,7 @@ from medrl.errors import MedrlError
 from medrl.plugin import check_call, load_plugin
 from medrl.recipe import Env as EnvRecipe
 from medrl.rollout.env import Env, MakeEnv, Scene, tool_names
+from medrl.rollout.types import Sampling
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,15 @@ class Interaction:
         env.reset(sample, scene)
         return env, scene
 
-    def stop_ids(self, builder: PromptBuilder) -> tuple[int, ...]:
-        """Where the end of an action is one token, generation stops there; else the model's own end token ends it."""
-        if self.protocol.end is None:
-            return ()
-        ids = builder.tokenizer(self.protocol.end, add_special_tokens=False)["input_ids"]
-        return (ids[0],) if len(ids) == 1 else ()
+    def stopping(self, builder: PromptBuilder, sampling: Sampling) -> Sampling:
+        """The same, with generation stopping at the end of an action, be that one token or the text of several."""
+        text = self.protocol.end
+        if text is None:
+            return sampling
+        ids = builder.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(ids) == 1:
+            return replace(sampling, stop_ids=(*sampling.stop_ids, ids[0]))
+        return replace(sampling, end=builder.action_end(text))
 
     def wrapped(self, text: str) -> str:
         """An observation's text as this way of writing actions has it."""

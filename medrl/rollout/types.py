@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from medrl.dialogue.ends import TextEnd
 from medrl.dialogue.tokens import Patches, Prompt
 
-# eos: the model ended its reply; length: no tokens were left; turns, images: the recipe's limits; done: the environment
-EndReason = Literal["eos", "length", "turns", "images", "done"]
+# eos: the model ended its reply; length: no tokens were left; turns, images: the recipe's limits; done: the environment;
+# forbidden_token: the reply holds a control token, which no engine should give, and is not trained on
+EndReason = Literal["eos", "length", "turns", "images", "done", "forbidden_token"]
 # unreadable: not an action by the protocol; unknown_tool: one the environment does not have; refused: by the environment
 Fault = Literal["unreadable", "unknown_tool", "refused"]
 
@@ -15,12 +17,13 @@ Fault = Literal["unreadable", "unknown_tool", "refused"]
 @dataclass(frozen=True)
 class Sampling:
     """How tokens are drawn. `temperature` 0 takes the most probable token; `seed` fixes the rollout's own random stream;
-    `stop_ids` end a reply beside the model's own end tokens."""
+    `stop_ids` end a reply beside the model's own end tokens, and so does the text `end`."""
 
     temperature: float = 1.0
     max_new_tokens: int = 256
     seed: int = 0
     stop_ids: tuple[int, ...] = ()
+    end: TextEnd | None = None
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,9 @@ class Rollout:
     `token_ids`, `mask` and `logprobs` cover the response only and are equally long; `mask` is 1 on the model's own
     tokens, 0 on tokens an environment put there. Tokens come from the engine and are never made again from text.
     `text` is what rewards read: the last thing the model said. `added` holds the pictures an environment showed, in the
-    order of their tokens; `turns` is empty where there is no environment. `turn_scores`: of rewards that give a value per
-    turn. `advantage` is None for what is not trained on: without a score, or masked.
+    order of their tokens; `turns` is empty where there is no environment. `missing`: why there is no reward, by its name,
+    or by `tokens` for a rollout that may not train. `turn_scores`: of rewards that give a value per turn. `advantage` is
+    None for what is not trained on: without a score, or masked.
     """
 
     prompt: Prompt

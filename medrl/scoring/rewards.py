@@ -19,6 +19,7 @@ from medrl.dialogue.tokens import Prompt
 from medrl.errors import MedrlError
 from medrl.plugin import Plugin, check_call, load_plugin
 from medrl.recipe import Reward
+from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
 from medrl.scoring.given import ARGUMENTS, arguments, arguments_of
 from medrl.scoring.returned import entries_of, numbers_of, reason_of, turn_values_of
@@ -151,8 +152,12 @@ def missing_share(rollouts: Sequence[Rollout]) -> float:
 
 def common_reasons(rollouts: Sequence[Rollout], most: int = 3) -> str:
     """The most frequent reasons for missing scores, as one readable line each."""
-    counts = Counter(f"{name}: {reason}" for rollout in rollouts for name, reason in rollout.missing.items())
-    return "\n".join(f"  {count} x rewards.{reason}" for reason, count in counts.most_common(most))
+    counts = Counter(
+        f"{'rollout' if name == TOKENS else 'rewards'}.{name}: {reason}"
+        for rollout in rollouts
+        for name, reason in rollout.missing.items()
+    )
+    return "\n".join(f"  {count} x {reason}" for reason, count in counts.most_common(most))
 
 
 async def result_of(reward: LoadedReward, given: dict[str, Any]) -> Any:

@@ -117,6 +117,25 @@ def test_rows_stop_at_their_own_end_and_limit(loaded):
         assert len(rollout.logprobs) == len(rollout.mask) == len(rollout.token_ids)
 
 
+@pytest.mark.parametrize("at", [2, 5])
+def test_generation_stops_with_the_token_that_completes_the_end_of_an_action(loaded, at):
+    made, two = builder(loaded), prompts(loaded, 2)
+    free = run_group_episodes(LocalEngine(loaded.policy), made, two, 4, Sampling(1.0, 12, seed=4), "x")
+    text = made.decode(free[0].token_ids[at : at + 2]).strip()[-3:]  # what a row says in mid-reply ends them all
+    assert text.isascii() and text
+    end = made.action_end(text)
+    ended = run_group_episodes(LocalEngine(loaded.policy), made, two, 4, Sampling(1.0, 12, seed=4, end=end), "x")
+    for one, whole in zip(ended, free):
+        wanted = end.cut(whole.token_ids)
+        assert one.token_ids == whole.token_ids[:wanted] and one.logprobs == pytest.approx(
+            whole.logprobs[:wanted], abs=1e-5
+        )
+        done = text in made.decode(one.token_ids) or one.token_ids[-1] in loaded.policy.stop_ids
+        assert one.end_reason == ("eos" if done else "length")
+    assert len(ended[0].token_ids) < len(free[0].token_ids)
+    assert len({len(rollout.token_ids) for rollout in ended}) > 1, "rows without the text go on"
+
+
 def test_a_failure_reaches_whoever_waits(loaded):
     engine = LocalEngine(loaded.policy)
     original = loaded.policy.read

@@ -8,12 +8,14 @@ import pytest
 from PIL import Image
 from transformers import AutoConfig
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+from transformers.models.got_ocr2 import GotOcr2ImageProcessor
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor, smart_resize
 
 from medrl.errors import MedrlError
 from medrl.vision.open import image_size, open_image
 from medrl.vision.resize import FAMILIES, family_of, image_tokens, resized_size
 
+WHOLE = [family for family in FAMILIES if family.tile_px is None]
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 MIN_PIXELS, MAX_PIXELS = 56 * 56, 80_000  # small, so that 200 images go through the processor in seconds
 EDGE_SIZES = [(1, 1), (1, 200), (200, 1), (5, 3), (13, 14), (14, 14), (28, 28), (42, 70), (4000, 20)]
@@ -35,7 +37,7 @@ def processor_of(family, min_pixels, max_pixels):
     return Qwen2VLImageProcessor(patch_size=family.patch_size, merge_size=family.merge_size, size=size)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+@pytest.mark.parametrize("family", WHOLE, ids=lambda family: family.model_type)
 def test_families_match_transformers_own_configs(family):
     vision = AutoConfig.for_model(family.model_type).vision_config
     assert (family.patch_size, family.merge_size) == (vision.patch_size, vision.spatial_merge_size)
@@ -49,7 +51,42 @@ def test_the_frame_of_each_family_is_the_one_it_was_trained_on():
         "qwen2_5_vl": "px_model",
         "qwen3_vl": "norm1000",
         "qwen3_vl_moe": "norm1000",
+        "internvl": "norm1000",
     }
+
+
+def test_internvl_matches_transformers_own_config():
+    family, config = family_of("internvl"), AutoConfig.for_model("internvl")
+    vision = config.vision_config
+    assert (list(vision.patch_size), list(vision.image_size)) == ([family.patch_size] * 2, [family.tile_px] * 2)
+    assert config.downsample_ratio == 1 / family.merge_size
+    assert image_tokens(100, 100, family, 1, 448 * 448) == config.image_seq_length
+    assert IMAGE_PROCESSOR_MAPPING_NAMES["internvl"]["torchvision"] == "GotOcr2ImageProcessor"
+
+
+@pytest.mark.parametrize(("fewest", "most"), [(1, 1), (1, 4), (1, 12), (2, 6)])
+def test_tiles_are_those_of_the_real_processor(fewest, most):
+    family, tile = family_of("internvl"), 448 * 448
+    processor = GotOcr2ImageProcessor(size={"height": 448, "width": 448}, crop_to_patches=True)
+    # shapes of which several grids are as near, above and below half a grid's pixels
+    ties = [
+        (step * columns, step * rows) for step in (100, 317, 448, 600) for columns in (1, 2, 3) for rows in (1, 2, 3)
+    ]
+    for width, height in [*random_sizes(500, seed=most), *EDGE_SIZES, *ties]:
+        given = {"min_patches": fewest, "max_patches": most}
+        tiles = processor.get_number_of_image_patches(height, width, given)
+        assert image_tokens(width, height, family, fewest * tile, most * tile + 5) == 256 * tiles, (width, height)
+    for width, height in [(600, 250), (200, 900)]:
+        image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8))
+        made = processor([image], crop_to_patches=True, **given, return_tensors="pt")
+        assert len(made["pixel_values"]) * 256 == image_tokens(width, height, family, fewest * tile, most * tile)
+        columns, rows = (side // 448 for side in resized_size(width, height, family, fewest * tile, most * tile))
+        assert columns * rows + (columns * rows > 1) == len(made["pixel_values"])
+
+
+def test_a_picture_budget_below_one_tile_is_refused():
+    with pytest.raises(MedrlError, match=r"max_pixels=200703.*448 x 448 = 200704"):
+        resized_size(100, 100, family_of("internvl"), 784, 448 * 448 - 1)
 
 
 @pytest.mark.parametrize("factor", [28, 32])
@@ -60,7 +97,7 @@ def test_equals_smart_resize(factor, limits):
         assert resized_size(width, height, factor, *limits) == expected, (width, height)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+@pytest.mark.parametrize("family", WHOLE, ids=lambda family: family.model_type)
 def test_tokens_equal_the_merged_patches_of_the_real_processor(family):
     processor = processor_of(family, MIN_PIXELS, MAX_PIXELS)
     for width, height in random_sizes(200, seed=family.patch_size) + EDGE_SIZES:

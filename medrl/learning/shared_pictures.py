@@ -4,6 +4,7 @@ The attempts of a group all bring the same picture. Towers of the Qwen-VL layout
 numbers) and grid_thw (pictures, 3); pictures do not look at each other there, so nothing but float order changes.
 """
 
+from types import MethodType
 from typing import Any
 
 import torch
@@ -12,18 +13,18 @@ from torch import Tensor, nn
 
 def read_once(tower: nn.Module) -> None:
     """Let `tower` read each distinct picture once. What it returns is what it returned before."""
-    read = tower.forward
+    read = tower.forward.__func__
 
-    def forward(pixels: Tensor, grid_thw: Tensor, **named: Any) -> Any:
+    def forward(self: nn.Module, pixels: Tensor, grid_thw: Tensor, **named: Any) -> Any:
         patches = grid_thw.prod(1).tolist()
         parts = list(pixels.split(patches))
         firsts, which = distinct(parts, grid_thw.tolist())
         if len(firsts) == len(parts):
-            return read(pixels, grid_thw=grid_thw, **named)
-        found = read(torch.cat([parts[first] for first in firsts]), grid_thw=grid_thw[firsts], **named)
+            return read(self, pixels, grid_thw=grid_thw, **named)
+        found = read(self, torch.cat([parts[first] for first in firsts]), grid_thw=grid_thw[firsts], **named)
         return _dealt_out(found, [patches[first] for first in firsts], which)
 
-    tower.forward = forward
+    tower.forward = MethodType(forward, tower)  # a bound method, so that a copy of the tower is bound to itself
 
 
 def distinct(parts: list[Tensor], grids: list[list[int]]) -> tuple[list[int], list[int]]:

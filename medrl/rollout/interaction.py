@@ -35,7 +35,7 @@ class Interaction:
         """A fresh environment that has been shown the sample."""
         if builder.family.box_frame not in ("px_model", "norm1000"):
             raise MedrlError(f"the model family {builder.family.model_type} has no known frame for boxes.")
-        scene = Scene(builder.family.box_frame, builder.model_size)
+        scene = Scene(builder.family.box_frame, builder.model_size, root=builder.root)
         for number, picture in enumerate(builder.pictures(sample)):
             scene.show(picture, number, (0.0, 0.0, float(picture.width), float(picture.height)))
         env = self.make_env()

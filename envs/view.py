@@ -59,7 +59,7 @@ class ViewEnv:
             view = View(view.quarter_turns, view.slice, (level, width))
             image, text = self.rendered(picture, view)
         elif action.name == "slice":
-            view = View(view.quarter_turns, given.get("number"), view.window)
+            view = View(view.quarter_turns, given.get("number") or 0, view.window)
             image, text = self.rendered(picture, view)
         elif action.name == "rotate":
             turns = quarter_turns(given.get("angle"))

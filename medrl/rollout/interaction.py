@@ -64,6 +64,8 @@ def load_interaction(given: EnvRecipe, beside: Path | None = None) -> Interactio
     try:
         tools = make().tools
         names = tool_names(tools)
+    except MedrlError as error:  # it says what it misses
+        raise MedrlError(f"env.use={given.use}: {error}") from None
     except Exception as error:
         raise MedrlError(
             f"env.use={given.use}: {plugin.path} does not work: {type(error).__name__}: {error}."

@@ -218,7 +218,10 @@ def white_is_zero(image: Image.Image) -> bool:
 
 
 def _not_yet(name: str, kind: str) -> str:
-    return f"{name}: is {kind}, which medrl does not read yet. Convert it to PNG (16-bit grey is welcome)."
+    return (
+        f"{name}: is {kind}, which medrl does not read yet as a picture of a prompt. Convert it to PNG (16-bit grey is welcome); "
+        "environments find the raw values of a file named in extra_info.raw (rollout/raw.py)."
+    )
 
 
 def _too_large(name: str, found: str) -> str:

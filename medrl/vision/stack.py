@@ -95,8 +95,9 @@ def open_stack(source: Mapping[str, Any], root: Path | None = None, plane: str =
         raise MedrlError(f"raw image: plane={plane!r}, expected one of {', '.join(PLANES)}.")
     if isinstance(source, Mapping) and source.get("bytes") is None and isinstance(source.get("path"), str):
         path = resolve_inside(root, source["path"])
-        if path.exists():
-            return _from_path(path, path.stat().st_mtime_ns, plane)
+        if not path.exists():
+            raise MedrlError(f"raw image {path}: no such file or folder. Correct the path or the root, or fetch it.")
+        return _from_path(path, path.stat().st_mtime_ns, plane)
     data = source.get("bytes") if isinstance(source, Mapping) else None
     if isinstance(data, bytes) and data[128:132] == b"DICM":
         return _dicom([data], f"bytes image ({len(data)} bytes)")

@@ -106,7 +106,10 @@ def test_an_error_without_a_text_teaches_nothing():
     assert any("ActionError without a text" in found for found in check_env(Silent).faults)
 
 
-@pytest.mark.parametrize("reference", ["envs/zoom.py:ZoomEnv", "envs/mark.py:MarkEnv"])
+@pytest.mark.parametrize(
+    "reference",
+    [f"envs/{one}" for one in ("zoom.py:ZoomEnv", "mark.py:MarkEnv", "view.py:ViewEnv", "measure.py:MeasureEnv")],
+)
 def test_what_ships_keeps_its_promises(reference):
     found = check_env(load_plugin(reference, "Env").target)
     assert not found.faults and found.actions > 20

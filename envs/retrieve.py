@@ -84,7 +84,7 @@ class RetrieveEnv:
 
     def _told(self, place, document):
         text = " ".join(document.text.split())[: self.characters] or "(a picture)"
-        return f"[{place}] {document.id}: {text}".replace("<|", "< |")  # no document speaks in a model's control tokens
+        return f"[{place}] {document.id}: {text}"
 
 
 class Index:

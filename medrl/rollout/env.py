@@ -91,7 +91,7 @@ class Scene:
     def picture(self, index: Any) -> Shown:
         """A picture by its 0-based number; ActionError for one the model has not been shown."""
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(self.shown):
-            raise ActionError(f"there is no image {index!r}; give a number from 0 to {len(self.shown) - 1}")
+            raise ActionError(f"there is no image {repr(index)[:40]}; give a number from 0 to {len(self.shown) - 1}")
         return self.shown[index]
 
     def box_px(self, box: Any, picture: Shown) -> Box:

@@ -88,7 +88,7 @@ def windowed(values: Any, level: float, width: float) -> Any:
 def open_stack(source: Mapping[str, Any], root: Path | None = None, plane: str = "axial") -> Stack:
     """All slices of `{"path": …}` below `root` (a file, or a folder of DICOM slices), or of `{"bytes": …}` (no NIfTI).
 
-    `plane` is for NIfTI, whose axes have no natural one. A path is read once per process. Raises MedrlError for anything
+    `plane` is for NIfTI, whose axes have no natural one. A file is read once per process. Raises MedrlError for anything
     missing, outside `root`, damaged, too large or unsupported, and where the reading library is not installed.
     """
     if plane not in PLANES:
@@ -99,9 +99,14 @@ def open_stack(source: Mapping[str, Any], root: Path | None = None, plane: str =
             raise MedrlError(f"raw image {path}: no such file or folder. Correct the path or the root, or fetch it.")
         return _from_path(path, path.stat().st_mtime_ns, plane)
     data = source.get("bytes") if isinstance(source, Mapping) else None
-    if isinstance(data, bytes) and data[128:132] == b"DICM":
+    return _from_bytes(data) if isinstance(data, bytes) else _pages(source, root)  # which says what is wrong
+
+
+@lru_cache(maxsize=4)
+def _from_bytes(data: bytes) -> Stack:
+    if data[128:132] == b"DICM":
         return _dicom([data], f"bytes image ({len(data)} bytes)")
-    return _pages(source, root)
+    return _pages({"bytes": data}, None)
 
 
 @lru_cache(maxsize=4)  # the attempts of a group look at one study

@@ -62,6 +62,16 @@ class Odd(Good):
         return Observation("x", (picture.image.convert("L"),), confirmed={"box": object()})
 
 
+class Strip(Good):
+    def answer(self, picture, box):
+        return Observation("a strip", (picture.image.crop((0, 0, 201, 1)),))
+
+
+class Forgiving(Good):
+    def step(self, action):
+        return Observation("done")
+
+
 class Plain(Good):
     def answer(self, picture, box):
         return "a text"
@@ -81,6 +91,8 @@ class Locked(Good):
         (Refuses, "its own schema allows this, and it was refused: not today"),
         (Odd, "expected RGB pictures"),
         (Odd, "confirmed is not plain JSON"),
+        (Strip, "longer than 200 times its width"),
+        (Forgiving, "an argument that the schema requires is missing"),
         (Plain, "returned a str, expected an Observation"),
         (partial(Locked, lock=lambda: 0), "cannot be pickled"),
         (partial(Good, [{"name": "look"}]), 'expected {"type": "function"'),

@@ -23,7 +23,7 @@ def shown_px(played):
 
 @pytest.mark.parametrize("most", [2, 3, 5])
 def test_enlarging_cannot_go_beyond_pictures_times_pixels(made, most):
-    interaction = zooming(max_images=most, max_turns=9, kwargs={"name": "zoom", "enlarge": 50.0, "side_px": 3000})
+    interaction = zooming(max_images=most, max_turns=9, kwargs={"name": "zoom", "enlarge": 50.0, "side_px": 900})
     played = play(made, [*[call((0, 0, 56, 56))] * 8, ANSWER], interaction, budget=5000)
     assert played.end_reason == "images" and len(shown_px(played)) == most - 1  # the question's own counts too
     assert max(shown_px(played)) <= made.max_pixels and sum(shown_px(played)) <= (most - 1) * made.max_pixels

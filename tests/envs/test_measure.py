@@ -2,6 +2,7 @@
 
 import math
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +13,6 @@ from medrl.plugin import load_plugin
 from medrl.rollout.env import ActionError
 from medrl.vision.resize import family_of, resized_size
 
-nibabel = pytest.importorskip("nibabel")
 MeasureEnv = load_plugin("envs/measure.py:MeasureEnv", "Env").target
 ToolboxEnv = load_plugin("envs/toolbox.py:ToolboxEnv", "Env").target
 ALL = [{"use": f"envs/{file}"} for file in ("zoom.py:ZoomEnv", "view.py:ViewEnv", "measure.py:MeasureEnv")]

@@ -15,7 +15,6 @@ from medrl.rollout.check_env import check_env
 from medrl.rollout.confirmed import looks
 from medrl.rollout.env import ActionError
 
-pytest.importorskip("bm25s")
 PLUGIN = load_plugin("envs/retrieve.py:RetrieveEnv", "Env")
 RetrieveEnv = PLUGIN.target
 TEXTS = {

@@ -1,5 +1,6 @@
 """The viewer's tools: the window is the formula, turns can be undone, slices are the stack's, and a crop stays a crop."""
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +12,6 @@ from medrl.rollout.confirmed import looks
 from medrl.rollout.env import ActionError, in_source, point_in_source
 from medrl.vision.stack import windowed
 
-nibabel = pytest.importorskip("nibabel")
 ViewEnv = load_plugin("envs/view.py:ViewEnv", "Env").target
 ToolboxEnv = load_plugin("envs/toolbox.py:ToolboxEnv", "Env").target
 BOTH = [{"use": "envs/zoom.py:ZoomEnv", "kwargs": {"name": "zoom"}}, {"use": "envs/view.py:ViewEnv"}]

@@ -77,6 +77,14 @@ def test_a_picture_that_was_not_shown_is_an_error(image):
         act(env, scene, [0, 0, 50, 50], image)
 
 
+@pytest.mark.parametrize("given", [{"image": "x" * 20_000}, {"image": [0] * 20_000}, {"bbox_2d": ["x" * 20_000]}])
+def test_what_a_model_made_up_is_not_told_back_at_length(given):
+    env, _ = zooming(noise(300, 200))
+    with pytest.raises(ActionError) as told:
+        env.step(Action("image_zoom_in_tool", {"bbox_2d": [0, 0, 50, 50], **given}))
+    assert len(str(told.value)) < 250
+
+
 FRAMES = ("px_original", "px_model", "norm1000")
 
 

@@ -2,7 +2,7 @@
 
 from PIL import ImageDraw
 
-from medrl.rollout.env import BOX_SCHEMA, Action, Observation, Scene, in_source
+from medrl.rollout.env import BOX_SCHEMA, Action, Observation, Scene, in_source, recorded
 
 
 class MarkEnv:
@@ -30,6 +30,5 @@ class MarkEnv:
         ImageDraw.Draw(marked).rectangle(corners, outline=self.colour, width=self.width_px)
         drawn = list(in_source(box, picture))
         confirmed = {"tool": action.name, "source": picture.source, "box_px_original": drawn}
-        return Observation(
-            "", (marked,), confirmed=confirmed, source=picture.source, shows_px_original=picture.box_px_original
-        )
+        confirmed |= recorded(picture.view)
+        return Observation("", (marked,), False, confirmed, picture.source, picture.box_px_original, picture.view)

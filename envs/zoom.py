@@ -6,7 +6,7 @@ grown about its centre to 28 pixels a side where it is smaller.
 
 from PIL import Image
 
-from medrl.rollout.env import BOX_SCHEMA, Action, ActionError, Observation, Scene, in_source
+from medrl.rollout.env import BOX_SCHEMA, Action, ActionError, Observation, Scene, in_source, recorded
 from medrl.vision.boxes import pixel_box
 
 SMALLEST_PX, MOST_ASPECT = 28, 100
@@ -41,7 +41,8 @@ class ZoomEnv:
             crop = crop.resize((round(crop.width * scale), round(crop.height * scale)), Image.Resampling.BICUBIC)
         found = in_source(pixels, picture)
         confirmed = {"tool": action.name, "image": number, "source": picture.source, "box_px_original": list(found)}
-        return Observation("", (crop,), confirmed=confirmed, source=picture.source, shows_px_original=found)
+        confirmed |= recorded(picture.view)
+        return Observation("", (crop,), False, confirmed, picture.source, found, picture.view)
 
 
 def grown(box, size):

@@ -9,13 +9,14 @@ reply, arguments as a JSON string, a comma too many, and arguments beside the na
 """
 
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 MAX_CHARACTERS = 20_000  # of an action; what is longer is not read, so that no reply is slow to read
-_FENCE = re.compile(r"\A```(?:json)?\s*|\s*```\Z")
+MAX_DEPTH = 20  # of lists and objects in one another; deeper ones would overflow what has to walk through them
 _COMMA_TOO_MANY = re.compile(r",(\s*[}\]])")
 
 
@@ -132,17 +133,48 @@ def _named(found: dict[str, Any]) -> Asked:
 
 
 def _object(text: str) -> dict[str, Any] | None:
-    """The text as a JSON object, mended where that is certain; None otherwise."""
+    """The text as a JSON object, mended where that is certain; None otherwise.
+
+    What comes back can be journalled: not too deep, no half of a surrogate pair, and null for what no float can hold.
+    """
     if len(text) > MAX_CHARACTERS:
         return None
-    plain = _FENCE.sub("", text.strip())
+    plain = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
     candidates = [plain, _COMMA_TOO_MANY.sub(r"\1", plain)]
     if '"' not in plain:
         candidates.append(_COMMA_TOO_MANY.sub(r"\1", plain.replace("'", '"')))
     for candidate in candidates:
         try:
-            found = json.loads(candidate)
+            found = json.loads(candidate, parse_constant=lambda _: None, parse_float=_finite)
         except (ValueError, RecursionError):
             continue
-        return found if isinstance(found, dict) else None
+        return found if isinstance(found, dict) and _is_shallow(found) and _is_unicode(candidate, found) else None
     return None
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _is_shallow(found: Any) -> bool:
+    level = [found]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for one in level
+            if isinstance(one, (dict, list))
+            for item in (one.values() if isinstance(one, dict) else one)
+        ]
+    return not level
+
+
+def _is_unicode(written: str, found: Any) -> bool:
+    """False where an escape such as "\\ud800" made text that no file can hold."""
+    if "\\u" not in written:
+        return True
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

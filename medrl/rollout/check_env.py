@@ -9,7 +9,7 @@ import pickle
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from PIL.Image import Image
 
@@ -17,6 +17,7 @@ from medrl.data.adapters import phantom_detail
 from medrl.data.sample import Sample
 from medrl.rollout.env import Action, ActionError, MakeEnv, Observation, Scene
 from medrl.vision.open import open_image
+from medrl.vision.resize import MAX_ASPECT_RATIO
 
 # in the place of every argument in turn; none may do more than raise ActionError
 BAD_VALUES: tuple[Any, ...] = (
@@ -49,9 +50,9 @@ def check_env(make: MakeEnv, size_px: int = 224) -> Found:
         faults.append(f"it cannot be pickled, so it cannot travel to a worker: {_told(error)}")
     sample = next(one for one in phantom_detail.read(None, "val", n=1, size_px=size_px) if isinstance(one, Sample))
     actions = list(_actions(tools, size_px))
-    good = [action for action, valid in actions if valid]
-    for action, valid in actions:
-        faults += _play(make, sample, action, valid)
+    good = [action for action, sort in actions if sort == "valid"]
+    for action, sort in actions:
+        faults += _play(make, sample, action, sort)
     once, again = ([_trace(make, sample, [action]) for action in good] for _ in range(2))
     faults += [
         f"{_shown(action)}: the same action on the same sample gave another answer the second time"
@@ -93,21 +94,24 @@ def _schema_faults(tools: Any) -> list[str]:
     ]
 
 
-def _actions(tools: Any, size_px: int) -> Iterator[tuple[Action, bool]]:
-    """Actions to play, and whether the schema allows them."""
+Sort = Literal["valid", "incomplete", "bad"]  # by the tool's schema; bad values may be mended, a missing one may not
+
+
+def _actions(tools: Any, size_px: int) -> Iterator[tuple[Action, Sort]]:
+    """Actions to play, and of which sort they are."""
     for tool in tools:
         function = tool["function"]
         properties = function["parameters"].get("properties", {})
         required = function["parameters"].get("required", [])
         whole = {name: _example(schema, size_px) for name, schema in properties.items()}
-        yield Action(function["name"], {name: whole[name] for name in required}), True
-        yield Action(function["name"], whole), True
+        yield Action(function["name"], {name: whole[name] for name in required}), "valid"
+        yield Action(function["name"], whole), "valid"
         for name in required:
-            yield Action(function["name"], {key: value for key, value in whole.items() if key != name}), False
+            yield Action(function["name"], {key: value for key, value in whole.items() if key != name}), "incomplete"
         for name in properties:
             for value in BAD_VALUES:
-                yield Action(function["name"], {**whole, name: value}), False
-        yield Action(function["name"], {**whole, "an argument nobody knows": 1}), False
+                yield Action(function["name"], {**whole, name: value}), "bad"
+        yield Action(function["name"], {**whole, "an argument nobody knows": 1}), "bad"
 
 
 def _example(schema: dict[str, Any], size_px: int) -> Any:
@@ -135,7 +139,7 @@ def _begin(make: MakeEnv, sample: Sample) -> tuple[Any, Scene]:
     return env, scene
 
 
-def _play(make: MakeEnv, sample: Sample, action: Action, valid: bool) -> list[str]:
+def _play(make: MakeEnv, sample: Sample, action: Action, sort: Sort) -> list[str]:
     try:
         env, _ = _begin(make, sample)
     except Exception as error:
@@ -143,11 +147,13 @@ def _play(make: MakeEnv, sample: Sample, action: Action, valid: bool) -> list[st
     try:
         seen = env.step(action)
     except ActionError as error:
-        if valid:
+        if sort == "valid":
             return [f"{_shown(action)}: its own schema allows this, and it was refused: {error}"]
         return [] if str(error).strip() else [f"{_shown(action)}: ActionError without a text for the model"]
     except Exception as error:
         return [f"{_shown(action)}: raised {_told(error)}; raise ActionError with a text for the model instead"]
+    if sort == "incomplete":
+        return [f"{_shown(action)}: done although an argument that the schema requires is missing; raise ActionError"]
     return [f"{_shown(action)}: {fault}" for fault in _observation_faults(seen)]
 
 
@@ -162,6 +168,8 @@ def _observation_faults(seen: Any) -> list[str]:
     for image in seen.images:
         if not isinstance(image, Image) or image.mode != "RGB" or min(image.size) < 1:
             faults.append(f"Observation.images holds {image!r}, expected RGB pictures")
+        elif max(image.size) > MAX_ASPECT_RATIO * min(image.size):
+            faults.append(f"Observation.images holds {image!r}, longer than {MAX_ASPECT_RATIO} times its width")
     try:
         json.dumps(seen.confirmed, allow_nan=False)
     except (TypeError, ValueError) as error:

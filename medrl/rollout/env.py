@@ -5,15 +5,17 @@ masks what an environment says out of the loss. An environment says what it did 
 see that and nothing else of tool use, so a reply that merely looks like an action earns nothing.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from PIL.Image import Image
 
 from medrl.data.sample import Sample
-from medrl.vision.boxes import Box, clip_box, is_box
-from medrl.vision.frames import Frame, convert_box
+from medrl.vision.boxes import Box, Point, clip_box, is_box
+from medrl.vision.frames import Frame, convert_box, convert_point
 
 Size = tuple[int, int]  # (width, height) in pixels
 BOX_SCHEMA = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}  # for a tool's parameters
@@ -28,11 +30,25 @@ class Action:
 
 
 @dataclass(frozen=True)
+class View:
+    """How a picture shows its part of the sample's: cut out, then turned by `quarter_turns` clockwise. `slice`: of the raw
+    stack, from 1; `window`: level and width of its grey values. None is as in the sample's own picture."""
+
+    quarter_turns: int = 0
+    slice: int | None = None
+    window: tuple[float, float] | None = None
+
+
+AS_GIVEN = View()
+
+
+@dataclass(frozen=True)
 class Observation:
     """An environment's answer. `confirmed`: plain data on what was really done, for rewards and the report.
 
     `done` ends the episode after this answer. Pictures come before the text; they show the part `shows_px_original` of
-    the sample's picture `source`, all of it by default, so that a box in them can be traced back.
+    the sample's picture `source`, all of it by default, as `view` says, so that a box in them can be traced back. An
+    environment that works on a picture shown before passes that one's view on.
     """
 
     text: str
@@ -41,6 +57,7 @@ class Observation:
     confirmed: dict[str, Any] = field(default_factory=dict)
     source: int = 0
     shows_px_original: Box | None = None
+    view: View = AS_GIVEN
 
 
 class ActionError(Exception):
@@ -55,23 +72,26 @@ class Shown:
     model_size: Size
     source: int
     box_px_original: Box
+    view: View = AS_GIVEN
 
 
 @dataclass
 class Scene:
-    """All pictures of an episode in the order the model was shown them, and the frame it names places in."""
+    """All pictures of an episode in the order the model was shown them, and the frame it names places in. `root`: the
+    folder that paths in the data start from (see rollout/raw.py for the files behind a picture)."""
 
     frame: Frame
     model_size_of: Callable[[Size], Size]
     shown: list[Shown] = field(default_factory=list)
+    root: Path | None = None
 
-    def show(self, image: Image, source: int, box_px_original: Box) -> None:
-        self.shown.append(Shown(image, self.model_size_of(image.size), source, box_px_original))
+    def show(self, image: Image, source: int, box_px_original: Box, view: View = AS_GIVEN) -> None:
+        self.shown.append(Shown(image, self.model_size_of(image.size), source, box_px_original, view))
 
     def picture(self, index: Any) -> Shown:
         """A picture by its 0-based number; ActionError for one the model has not been shown."""
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(self.shown):
-            raise ActionError(f"there is no image {index!r}; give a number from 0 to {len(self.shown) - 1}")
+            raise ActionError(f"there is no image {repr(index)[:40]}; give a number from 0 to {len(self.shown) - 1}")
         return self.shown[index]
 
     def box_px(self, box: Any, picture: Shown) -> Box:
@@ -79,10 +99,8 @@ class Scene:
 
         ActionError when it is not four finite numbers with left < right and top < bottom that meet the picture.
         """
-        numbers = list(box) if isinstance(box, (list, tuple)) else []
-        if any(isinstance(number, bool) or not isinstance(number, (int, float)) for number in numbers) or not is_box(
-            numbers
-        ):
+        numbers = _numbers(box)
+        if not is_box(numbers):
             raise ActionError(f"bbox_2d={str(box)[:80]} is not a box; give [x1, y1, x2, y2] with x1 < x2 and y1 < y2")
         moved = convert_box(numbers, self.frame, "px_original", picture.image.size, picture.model_size)
         clipped = clip_box(moved, *picture.image.size)
@@ -90,12 +108,60 @@ class Scene:
             raise ActionError(f"bbox_2d={str(box)[:80]} lies outside the image")
         return clipped
 
+    def point_px(self, point: Any, picture: Shown, name: str = "point_2d") -> Point:
+        """A point the model gave, in its own frame, as pixels of `picture.image`, edges included.
 
-def in_source(box_px: Box, picture: Shown) -> Box:
+        ActionError, which calls it `name`, when it is not two finite numbers inside the picture.
+        """
+        numbers = _numbers(point)
+        if len(numbers) != 2:
+            raise ActionError(f"{name}={str(point)[:80]} is not a point; give [x, y]")
+        x, y = convert_point(numbers, self.frame, "px_original", picture.image.size, picture.model_size)
+        if not (0 <= x <= picture.image.width and 0 <= y <= picture.image.height):
+            raise ActionError(f"{name}={str(point)[:80]} lies outside the image")
+        return x, y
+
+
+def finite_number(value: Any, name: str) -> float:
+    """A number the model gave; ActionError, which calls it `name`, for anything else, infinity and NaN included."""
+    numbers = _numbers([value])
+    if not numbers:
+        raise ActionError(f"{name}={str(value)[:80]} is not a number")
+    return numbers[0]
+
+
+def _numbers(given: Any) -> list[float]:
+    """A list of finite numbers as floats; empty when it is anything else."""
+    if not isinstance(given, (list, tuple)):
+        return []
+    try:
+        numbers = [float(one) for one in given if isinstance(one, (int, float)) and not isinstance(one, bool)]
+    except OverflowError:  # an integer beyond any float
+        return []
+    return numbers if len(numbers) == len(given) and all(map(math.isfinite, numbers)) else []
+
+
+def in_source(box_px: Sequence[float], picture: Shown) -> Box:
     """A box in pixels of a shown picture as pixels of the sample's own picture, of which it shows a part."""
+    one, other = point_in_source(box_px[:2], picture), point_in_source(box_px[2:], picture)
+    return (min(one[0], other[0]), min(one[1], other[1]), max(one[0], other[0]), max(one[1], other[1]))
+
+
+def recorded(view: View) -> dict[str, Any]:
+    """A view's slice and window for `Observation.confirmed`, so that rewards can tell another look from the same one; a
+    turn shows nothing new. Empty for a picture as it was given."""
+    parts = {"slice": view.slice, "window": list(view.window) if view.window else None}
+    said = {name: value for name, value in parts.items() if value is not None}
+    return {"view": said} if said else {}
+
+
+def point_in_source(point_px: Sequence[float], picture: Shown) -> Point:
+    """A point in pixels of a shown picture as pixels of the sample's own picture, however it is cut, scaled and turned."""
+    (x, y), (width, height) = point_px, picture.image.size
+    for _ in range(picture.view.quarter_turns % 4):  # back, anticlockwise
+        x, y, width, height = y, width - x, height, width
     left, top, right, bottom = picture.box_px_original
-    across, down = (right - left) / picture.image.width, (bottom - top) / picture.image.height
-    return (left + box_px[0] * across, top + box_px[1] * down, left + box_px[2] * across, top + box_px[3] * down)
+    return left + x * ((right - left) / width), top + y * ((bottom - top) / height)
 
 
 class Env(Protocol):

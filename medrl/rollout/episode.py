@@ -185,6 +185,6 @@ def _fault_class(interaction: Interaction, asked: Asked) -> Fault:
 def _show(scene: Scene, observation: Observation) -> None:
     """Pictures the model may name from now on."""
     for image in observation.images:
-        source = scene.shown[observation.source].box_px_original if observation.source < len(scene.shown) else None
-        whole = source or (0.0, 0.0, float(image.width), float(image.height))
-        scene.show(image, observation.source, observation.shows_px_original or whole)
+        of_it = (one.box_px_original for one in scene.shown if one.source == observation.source)
+        whole = next(of_it, (0.0, 0.0, float(image.width), float(image.height)))  # what was first shown of it
+        scene.show(image, observation.source, observation.shows_px_original or whole, observation.view)

@@ -41,7 +41,7 @@ class Interaction:
         """A fresh environment that has been shown the sample."""
         if builder.family.box_frame not in ("px_model", "norm1000"):
             raise MedrlError(f"the model family {builder.family.model_type} has no known frame for boxes.")
-        scene = Scene(builder.family.box_frame, builder.model_size)
+        scene = Scene(builder.family.box_frame, builder.model_size, root=builder.root)
         for number, picture in enumerate(builder.pictures(sample)):
             # a copy: an environment that draws on it in place must not draw on the next attempt's
             scene.show(picture.copy(), number, (0.0, 0.0, float(picture.width), float(picture.height)))
@@ -74,6 +74,8 @@ def load_interaction(given: EnvRecipe, beside: Path | None = None) -> Interactio
     try:
         tools = make().tools
         names = tool_names(tools)
+    except MedrlError as error:  # it says what it misses
+        raise MedrlError(f"env.use={given.use}: {error}") from None
     except Exception as error:
         raise MedrlError(
             f"env.use={given.use}: {plugin.path} does not work: {type(error).__name__}: {error}."

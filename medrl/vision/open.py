@@ -45,21 +45,27 @@ def open_image(source: Mapping[str, Any], root: Path | None = None) -> Image.Ima
     bytes are the image, as in Hugging Face datasets. EXIF orientation is applied, as every viewer does.
     Raises MedrlError for anything missing, outside `root`, unreadable, truncated, too large or unsupported.
     """
-    with _header(source, root) as (image, name):
-        orientation = _orientation(image)  # before load(): a PNG may bring EXIF after its pixels too
+    with read_header(source, root) as (image, name):
+        orientation = exif_orientation(image)  # before load(): a PNG may bring EXIF after its pixels too
         image.load()
         if image.mode.startswith("I") or image.mode == "F":
             rgb = _eight_bit_grey(image, name).convert("RGB")
-        elif image.has_transparency_data:
-            layer = image.convert("RGBA")
-            rgb = Image.new("RGB", layer.size)  # black, the background of a scan
-            rgb.paste(layer, mask=layer.getchannel("A"))
         else:
-            rgb = image.convert("RGB")
+            rgb = plain_rgb(image)
         if orientation in UPRIGHT:
             rgb = rgb.transpose(UPRIGHT[orientation])
         rgb.info = {}  # names of patients stay behind, and nobody can apply the orientation a second time
         return rgb
+
+
+def plain_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB of a decoded image of at most 8 bits; what is transparent is black, the background of a scan."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    rgb = Image.new("RGB", layer.size)
+    rgb.paste(layer, mask=layer.getchannel("A"))
+    return rgb
 
 
 def image_size(source: Mapping[str, Any], root: Path | None = None) -> tuple[int, int]:
@@ -67,9 +73,9 @@ def image_size(source: Mapping[str, Any], root: Path | None = None) -> tuple[int
 
     Raises MedrlError like `open_image`, except for faults that only the pixels show (truncation).
     """
-    with _header(source, root) as (image, _name):
+    with read_header(source, root) as (image, _name):
         width, height = image.size
-        return (height, width) if _orientation(image) in SIDEWAYS else (width, height)
+        return (height, width) if exif_orientation(image) in SIDEWAYS else (width, height)
 
 
 def resolve_inside(root: Path | None, path: str | os.PathLike[str]) -> Path:
@@ -94,7 +100,7 @@ def resolve_inside(root: Path | None, path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def _header(source: Mapping[str, Any], root: Path | None) -> Iterator[tuple[Image.Image, str]]:
+def read_header(source: Mapping[str, Any], root: Path | None) -> Iterator[tuple[Image.Image, str]]:
     """Yield the lazily opened image and its name for messages; the file is closed after.
 
     The one boundary to PIL: whatever it raises here or in the body becomes a MedrlError.
@@ -168,7 +174,7 @@ def _open_file(resolved: Path, written: str) -> tuple[BinaryIO, str]:
         raise MedrlError(f"image {resolved}: {error.strerror}. Correct the path or the rights.") from error
 
 
-def _orientation(image: Image.Image) -> int:
+def exif_orientation(image: Image.Image) -> int:
     """EXIF orientation, from the header; 1 (upright) when there is none or its block is broken."""
     exif_bytes = image.info.get("exif")
     if not exif_bytes:  # as in every TIFF, which PIL turns by itself
@@ -191,18 +197,31 @@ def _eight_bit_grey(image: Image.Image, name: str) -> Image.Image:
     values = np.array(image, dtype=np.float64)  # (height, width), our own copy
     if not np.isfinite(values).all():
         raise MedrlError(f"{name}: holds NaN or infinite pixels, expected numbers. Replace them.")
-    low, high = float(values.min()), float(values.max())
-    if image.mode != "F" and low >= 0 and high < 2 ** GREY_DEPTHS_BITS[-1]:
-        low, high = 0.0, next(2.0**bits - 1 for bits in GREY_DEPTHS_BITS if high < 2**bits)
+    low, high = grey_range(float(values.min()), float(values.max()), image.mode == "F")
     values -= low  # in place: a mammogram is 160 MB of float64
     values *= 255 / (high - low or 1)
-    if isinstance(image, TiffImageFile) and image.tag_v2.get(TIFF_PHOTOMETRIC) == TIFF_WHITE_IS_ZERO:
+    if white_is_zero(image):
         np.subtract(255, values, out=values)  # PIL inverts 8-bit ones only: a radiograph turned negative
     return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
 
 
+def grey_range(low: float, high: float, floating: bool) -> tuple[float, float]:
+    """The values shown black and white, of deep grey whose least and greatest values are `low` and `high`."""
+    if not floating and low >= 0 and high < 2 ** GREY_DEPTHS_BITS[-1]:
+        return 0.0, next(2.0**bits - 1 for bits in GREY_DEPTHS_BITS if high < 2**bits)
+    return low, high
+
+
+def white_is_zero(image: Image.Image) -> bool:
+    """A TIFF whose smallest value is white; PIL turns 8-bit ones round by itself, deep ones not."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(TIFF_PHOTOMETRIC) == TIFF_WHITE_IS_ZERO
+
+
 def _not_yet(name: str, kind: str) -> str:
-    return f"{name}: is {kind}, which medrl does not read yet. Convert it to PNG (16-bit grey is welcome)."
+    return (
+        f"{name}: is {kind}, which medrl does not read yet as a picture of a prompt. Convert it to PNG (16-bit grey is welcome); "
+        "environments find the raw values of a file named in extra_info.raw (rollout/raw.py)."
+    )
 
 
 def _too_large(name: str, found: str) -> str:

@@ -148,3 +148,18 @@ def test_missing_file_is_an_error_that_shows_the_folder(tmp_path):
         list(read(tmp_path, "rows"))
     with pytest.raises(MedrlError, match="unknown image_encoding 'png'"):
         list(read(tmp_path, "other", image_encoding="png"))
+
+
+def test_what_environments_know_of_a_picture_is_passed_on(tmp_path):
+    raw = [{"path": "ct.nii.gz", "slice": 3}]
+    row = {
+        "problem": "Is it?",
+        "answer": "no",
+        "image": "a.png",
+        "raw": raw,
+        "pixel_spacing_mm": [0.7, 0.5],
+        "other": [1],
+    }
+    (sample,) = read_rows(tmp_path, row)
+    assert sample.extra_info["raw"] == raw and sample.extra_info["pixel_spacing_mm"] == [0.7, 0.5]
+    assert "other" not in sample.extra_info

@@ -1,6 +1,7 @@
 """Actions are read as they are commonly written, also where models get the writing wrong, and reading never fails."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -84,6 +85,55 @@ def test_a_thought_with_an_action_and_one_with_an_answer():
     assert "not one JSON object" in protocol.read('I will do {"actions": [').fault
 
 
+def within(*values):
+    """A call whose arguments are this JSON text."""
+    return [f'<tool_call>{{"name": "zoom", "arguments": {value}}}</tool_call>' for value in values]
+
+
+def test_numbers_that_no_float_holds_become_null():
+    (reply,) = within('{"bbox_2d": [NaN, Infinity, -1e999, 4.5]}')
+    assert PROTOCOLS["hermes"].read(reply) == Asked("zoom", {"bbox_2d": [None, None, None, 4.5]})
+
+
+@pytest.mark.parametrize(
+    "reply",
+    within(
+        '{"a": ' * 25 + "1" + "}" * 25,
+        '{"a": ' * 900 + "1" + "}" * 900,
+        '{"a": ' + "[" * 50 + "]" * 50 + "}",
+        r'{"label": "\ud800"}',
+    ),
+)
+def test_what_no_journal_can_hold_is_a_fault(reply):
+    assert "not a JSON object" in PROTOCOLS["hermes"].read(reply).fault
+
+
+def test_escapes_that_make_characters_are_read():
+    (reply,) = within(r'{"label": "\ud83e\ude7b \u00e9"}')
+    assert PROTOCOLS["hermes"].read(reply).arguments == {"label": "🩻 é"}
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "{" + " " * 19_000 + "}",
+        "{" + "\u3000" * 19_000 + "x",
+        "{" + ", " * 9_000 + "}",
+        "```" + " \n" * 9_000,
+        "[" * 19_000,
+        "'" * 19_000,
+    ],
+)
+def test_no_reply_is_slow_to_read(inside):
+    """4 to 9 seconds, before: a search for a closing fence began anew at every space."""
+    start = time.perf_counter()
+    for protocol in PROTOCOLS.values():
+        for reply in (inside, f"<tool_call>{inside}</tool_call>", f"<grounding>{inside}</grounding>"):
+            protocol.read(reply)
+            protocol.answer(reply)
+    assert time.perf_counter() - start < 1
+
+
 PIECES = st.sampled_from(
     ["<tool_call>", "</tool_call>", "<grounding>", "</grounding>", '{"name": "zoom"', '"arguments": {', "}", "]", "[",
      '"bbox_2d": [1, 2, 3, 4]', '"actions": [', '"thought": "', "'", '"', "\\", "\x00", "é", "NaN", "1e999", "null", ",", ":",
@@ -91,7 +141,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)  # tests/rollout/test_fuzz.py plays many more
 @given(st.lists(st.one_of(PIECES, st.text(max_size=6)), max_size=14).map("".join))
 def test_no_reply_raises_in_any_protocol(reply):
     for protocol in PROTOCOLS.values():

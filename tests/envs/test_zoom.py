@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from medrl.plugin import load_plugin
-from medrl.rollout.env import Action, ActionError, Scene, in_source
-from medrl.vision.frames import convert_box
+from medrl.rollout.env import Action, ActionError, Scene
 from medrl.vision.resize import family_of, resized_size
 
 ZoomEnv = load_plugin("envs/zoom.py:ZoomEnv", "Env").target
@@ -78,48 +77,112 @@ def test_a_picture_that_was_not_shown_is_an_error(image):
         act(env, scene, [0, 0, 50, 50], image)
 
 
+@pytest.mark.parametrize("given", [{"image": "x" * 20_000}, {"image": [0] * 20_000}, {"bbox_2d": ["x" * 20_000]}])
+def test_what_a_model_made_up_is_not_told_back_at_length(given):
+    env, _ = zooming(noise(300, 200))
+    with pytest.raises(ActionError) as told:
+        env.step(Action("image_zoom_in_tool", {"bbox_2d": [0, 0, 50, 50], **given}))
+    assert len(str(told.value)) < 250
+
+
 FRAMES = ("px_original", "px_model", "norm1000")
 
 
-@pytest.mark.parametrize("frame", FRAMES)
-def test_a_patch_named_in_the_models_frame_is_in_the_crop(frame):
-    """200 sizes: a patch somewhere in the picture, its box in the frame the model answers in, rounded as models write it."""
+def sizes(count, longest=900):
+    """Sizes of pictures, what a model is given of each, and a generator."""
     rng = np.random.default_rng(7)
-    family = family_of("qwen2_5_vl")
-    for _ in range(200):
-        width, height = (int(side) for side in rng.integers(120, 1500, 2))
-        model_size = resized_size(width, height, family, min_pixels=3136, max_pixels=401408)
-        left, top = int(rng.integers(0, width - 60)), int(rng.integers(0, height - 60))
-        patch = (left, top, left + int(rng.integers(40, 60)), top + int(rng.integers(40, 60)))
-        pixels = np.zeros((height, width, 3), np.uint8)
-        pixels[patch[1] : patch[3], patch[0] : patch[2]] = 255
-        named = [round(edge) for edge in convert_box(patch, "px_original", frame, (width, height), model_size)]
-        env, scene = zooming(Image.fromarray(pixels), frame, model_size, enlarge=1)
-        seen = act(env, scene, named)
-        shrunk = max(width / model_size[0], height / model_size[1])
-        unit = {"px_original": 0, "px_model": shrunk, "norm1000": max(width, height) / 1000}[frame]
-        allowed = 1 + unit / 2  # rounding of the frame itself
-        for edge, wanted in zip(seen.confirmed["box_px_original"], patch):
-            assert abs(edge - wanted) <= allowed, (frame, width, height, patch)
-        assert np.asarray(seen.images[0]).mean() > 200
+    for _ in range(count):
+        size = tuple(int(side) for side in rng.integers(120, longest, 2))
+        yield size, resized_size(*size, family_of("qwen2_5_vl"), min_pixels=3136, max_pixels=401408), rng
 
 
-def test_nested_crops_lead_back_to_the_original():
-    rng = np.random.default_rng(3)
-    for _ in range(200):
-        width, height = (int(side) for side in rng.integers(300, 1200, 2))
-        picture = noise(width, height, int(rng.integers(1000)))
-        env, scene = zooming(picture, "px_model", enlarge=float(rng.choice([1.0, 2.0, 3.0])))
-        first = act(env, scene, [width // 4, height // 4, width // 4 + 150, height // 4 + 120])
-        inner = [20, 30, 20 + first.images[0].width // 2, 30 + first.images[0].height // 2]
-        second = act(env, scene, inner, image=1)
-        scale = first.images[0].width / 150, first.images[0].height / 120
-        wanted = [
-            width // 4 + inner[0] / scale[0], height // 4 + inner[1] / scale[1],
-            width // 4 + inner[2] / scale[0], height // 4 + inner[3] / scale[1],
-        ]  # fmt: skip
-        for edge, place in zip(second.confirmed["box_px_original"], wanted):
-            assert abs(edge - place) <= 1
-        assert in_source((0, 0, second.images[0].width, second.images[0].height), scene.shown[2]) == pytest.approx(
-            tuple(second.confirmed["box_px_original"])
-        )
+def unit_of(frame, size, model_size):
+    """Width and height of the whole picture in the frame's unit; worked out without the module under test."""
+    return np.array({"px_original": size, "px_model": model_size, "norm1000": (1000, 1000)}[frame])
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("whole_numbers", [False, True])
+def test_a_patch_named_in_the_models_frame_is_in_the_crop(frame, whole_numbers):
+    """200 sizes: the crop of a patch holds it and at most one pixel more at each edge; where the model writes whole
+    numbers, half a unit of its frame comes on top."""
+    for size, model_size, rng in sizes(200):
+        start = rng.integers(0, np.array(size) - 60)
+        patch = [*start.tolist(), *(start + rng.integers(40, 60, 2)).tolist()]
+        picture = Image.new("RGB", size)
+        picture.paste((255, 255, 255), tuple(patch))
+        unit_px = np.tile(np.array(size) / unit_of(frame, size, model_size), 2)
+        named = (np.array(patch) / unit_px).tolist()
+        if whole_numbers:
+            named = [round(edge) for edge in named]
+        seen = act(*zooming(picture, frame, model_size, enlarge=1), named)
+        error_px = np.abs(np.subtract(seen.confirmed["box_px_original"], patch))
+        assert (error_px <= 1 + whole_numbers * unit_px / 2).all(), (frame, size, patch)
+        white = int((np.asarray(seen.images[0])[..., 0] == 255).sum())
+        area = (patch[2] - patch[0]) * (patch[3] - patch[1])
+        assert white == area or (whole_numbers and white > 0.85 * area), "the crop has lost a part of the patch"
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_a_patch_named_in_a_crop_of_a_crop_is_in_its_crop(frame):
+    """The box is given in the frame of the picture it is looked at in: a crop, enlarged, then resized for the model."""
+    for size, _, rng in sizes(200, longest=600):
+        scene = Scene(frame, lambda one: resized_size(*one, family_of("qwen2_5_vl"), 3136, 401408))
+        patch = np.tile(rng.integers(0, np.array(size) - 90), 2) + np.array([0, 0, *rng.integers(30, 50, 2)])
+        picture = Image.new("RGB", size)
+        picture.paste((255, 255, 255), tuple(patch.tolist()))
+        env = ZoomEnv(enlarge=float(rng.choice([1.0, 2.0, 3.7])), side_px=150)  # small, so fast
+        env.reset(None, scene)
+        scene.show(picture, 0, (0.0, 0.0, *map(float, size)))
+        for depth, margin in enumerate((30, 11, 0)):
+            last = scene.shown[-1]
+            corner, far = np.split(np.array(last.box_px_original), 2)
+            wanted = np.clip(patch + np.array([-margin, -margin, margin, margin]), np.tile(corner, 2), np.tile(far, 2))
+            inside = (wanted - np.tile(corner, 2)) / np.tile(far - corner, 2)  # parts of the last picture
+            named = (inside * np.tile(unit_of(frame, last.image.size, last.model_size), 2)).tolist()
+            found = act(env, scene, named, image=depth).confirmed["box_px_original"]
+            assert np.abs(np.subtract(found, wanted)).max() <= 1, (frame, size, depth)
+        crop = np.asarray(scene.shown[-1].image)[..., 0]
+        assert (crop > 127).mean() > 0.85, "the last crop is not of the patch"
+
+
+def test_a_crop_is_a_slice_for_any_box_inside():
+    """C1: pixel for pixel, 300 boxes of at least 28 pixels a side."""
+    picture = noise(400, 300)
+    pixels, rng = np.asarray(picture), np.random.default_rng(1)
+    for _ in range(300):
+        left, top = int(rng.integers(0, 372)), int(rng.integers(0, 272))
+        right, bottom = int(rng.integers(left + 28, 401)), int(rng.integers(top + 28, 301))
+        seen = act(*zooming(picture, enlarge=1), [left, top, right, bottom])
+        assert np.array_equal(np.asarray(seen.images[0]), pixels[top:bottom, left:right])
+        assert seen.confirmed["box_px_original"] == [left, top, right, bottom]
+
+
+@pytest.mark.parametrize(
+    "size, box, told",
+    [
+        ((300, 200), [0, 0, 300, 3], None),  # 100 times as long as wide, and grown
+        ((300, 200), [0, 0, 300, 2], "too thin"),
+        ((2, 300), [0, 0, 2, 300], "too thin"),
+        ((27, 300), [0, 0, 27, 100], "too small to zoom into"),  # cannot be grown to 28
+        ((28, 300), [0, 0, 5, 5], None),
+        ((300, 200), [300, 0, 310, 40], "outside the image"),
+        ((300, 200), [-9, -9, 0, 0], "outside the image"),
+        ((300, 200), [50, 50, 50, 90], "not a box"),
+    ],
+)
+def test_verls_rules_at_their_limits(size, box, told):
+    if told:
+        with pytest.raises(ActionError, match=told):
+            act(*zooming(noise(*size)), box)
+    else:
+        left, top, right, bottom = act(*zooming(noise(*size)), box).confirmed["box_px_original"]
+        assert right - left >= 28 and bottom - top >= 28
+        assert left >= 0 and top >= 0 and right <= size[0] and bottom <= size[1]
+
+
+def test_numbers_at_the_edge_of_floats_are_cut_or_told():
+    seen = act(*zooming(noise(300, 200), model_size=(100, 60)), [0, 0, 10**308, 10**308])
+    assert seen.confirmed["box_px_original"] == [0, 0, 300, 200]
+    with pytest.raises(ActionError, match="not a box"):
+        act(*zooming(noise(300, 200)), [0, 0, 10**309, 10**309])

@@ -62,6 +62,16 @@ class Odd(Good):
         return Observation("x", (picture.image.convert("L"),), confirmed={"box": object()})
 
 
+class Strip(Good):
+    def answer(self, picture, box):
+        return Observation("a strip", (picture.image.crop((0, 0, 201, 1)),))
+
+
+class Forgiving(Good):
+    def step(self, action):
+        return Observation("done")
+
+
 class Plain(Good):
     def answer(self, picture, box):
         return "a text"
@@ -81,6 +91,8 @@ class Locked(Good):
         (Refuses, "its own schema allows this, and it was refused: not today"),
         (Odd, "expected RGB pictures"),
         (Odd, "confirmed is not plain JSON"),
+        (Strip, "longer than 200 times its width"),
+        (Forgiving, "an argument that the schema requires is missing"),
         (Plain, "returned a str, expected an Observation"),
         (partial(Locked, lock=lambda: 0), "cannot be pickled"),
         (partial(Good, [{"name": "look"}]), 'expected {"type": "function"'),
@@ -106,7 +118,10 @@ def test_an_error_without_a_text_teaches_nothing():
     assert any("ActionError without a text" in found for found in check_env(Silent).faults)
 
 
-@pytest.mark.parametrize("reference", ["envs/zoom.py:ZoomEnv", "envs/mark.py:MarkEnv"])
+@pytest.mark.parametrize(
+    "reference",
+    [f"envs/{one}" for one in ("zoom.py:ZoomEnv", "mark.py:MarkEnv", "view.py:ViewEnv", "measure.py:MeasureEnv")],
+)
 def test_what_ships_keeps_its_promises(reference):
     found = check_env(load_plugin(reference, "Env").target)
     assert not found.faults and found.actions > 20

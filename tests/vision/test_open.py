@@ -281,7 +281,7 @@ def test_a_malformed_source_says_what_was_found(source, found):
 @pytest.mark.parametrize("name", ["scan.dcm", "SCAN.DCM", "scan.dicom", "brain.nii", "brain.nii.gz"])
 def test_dicom_and_nifti_are_announced_not_misread(tmp_path, name):
     (tmp_path / name).write_bytes(b"anything")
-    with pytest.raises(MedrlError, match=r"(DICOM|NIfTI).*not read yet"):
+    with pytest.raises(MedrlError, match=r"(DICOM|NIfTI).*not read yet.*extra_info.raw"):
         open_image({"path": name}, root=tmp_path)
 
 

@@ -1,7 +1,8 @@
 """Any JSON-lines file with R1-V's or EasyR1's columns: problem (or question), answer (or solution), images (or image).
 
 Options come as a column or inline in the problem. What kind of answer a row has is inferred only where it is plain;
-otherwise it is "open_short". Further columns with plain values reach the rewards in `extra_info`.
+otherwise it is "open_short". Further columns with plain values reach the rewards in `extra_info`, `raw` and
+`pixel_spacing_mm` the environments.
 """
 
 import base64
@@ -19,6 +20,7 @@ from medrl.vision.boxes import is_box
 
 QUESTION, ANSWER, IMAGES = ("problem", "question"), ("answer", "solution", "ground_truth"), ("images", "image")
 OWN_COLUMNS = {*QUESTION, *ANSWER, *IMAGES, "options", "id", "data_source", "kind", "split"}
+PASSED_ON = ("raw", "pixel_spacing_mm")  # what environments know of a picture (rollout/raw.py)
 TAGGED = re.compile(r"\s*<answer>(.*?)</answer>\s*", re.DOTALL)
 DATA_URI = re.compile(r"data:image/[\w.+-]+;base64,")
 
@@ -101,7 +103,11 @@ def _sample(
         kind=kind_of_row,
         split=stem,
         options=options,
-        **{key: value for key, value in row.items() if key not in OWN_COLUMNS and isinstance(value, str | int | float)},
+        **{
+            key: value
+            for key, value in row.items()
+            if key in PASSED_ON or (key not in OWN_COLUMNS and isinstance(value, str | int | float))
+        },
     )
     reason = check(sample)
     return Refused(place, reason) if reason else sample

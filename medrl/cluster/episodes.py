@@ -26,6 +26,7 @@ from medrl.dialogue.prompts import load_style
 from medrl.dialogue.tokens import Prompt, PromptBuilder
 from medrl.learning.model import forbidden_ids, stop_ids
 from medrl.recipe import Recipe, recipe_from
+from medrl.record.album import KEPT_PROMPTS
 from medrl.rollout.episode import run_episode
 from medrl.rollout.interaction import Interaction, load_interaction
 from medrl.rollout.seeds import derive_seed
@@ -169,7 +170,8 @@ class EpisodeWorker(_Worker):
             what = " ".join(f"{type(cause).__name__}: {cause}".split())[:500]
             self._faults.append(f"{sample.id}: {what} ({Path(place.filename).name} line {place.lineno})")
             raise
-        fields: dict[str, Any] = {"extra_fields": {"rollout": packed(rollout)}}
+        wanted = not trajectory["validate"] and int(row["index"]) < KEPT_PROMPTS  # of those the run keeps the pictures
+        fields: dict[str, Any] = {"extra_fields": {"rollout": packed(rollout, wanted)}}
         tag = {"status": "success", "global_steps": row["global_steps"]}
         given = self.config.actor_rollout_ref.rollout
         attempts = given.val_kwargs.n + 1 if trajectory["validate"] else given.n

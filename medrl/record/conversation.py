@@ -27,6 +27,7 @@ from medrl.rollout.confirmed import looks
 from medrl.vision.boxes import box_area, iou, is_box
 
 MAX_TURNS, MAX_SHOTS, MAX_ENTRIES = 40, 60, 24
+NEAR_PER_CENT = 6  # of the picture's side: so near, two numbers would cover each other
 LABEL_CHARACTERS, FACT_CHARACTERS = 60, 300
 END_WORDS = {
     "eos": "the model ended its reply",
@@ -82,6 +83,7 @@ class Mark:
     outline: Outline
     number: int | None = None
     turn: int | None = None
+    shift: int = 0  # marks before it whose number stands in the same place
 
 
 @dataclass(frozen=True)
@@ -189,13 +191,12 @@ def _turns(
     novel = _novel(row, told)
     turns: list[TurnView] = []
     marks: list[Mark] = []
-    seen = numbers = 0
+    seen = 0
     for place, turn in enumerate(told):
         confirmed = dict_of(turn, "confirmed")
-        mark = _mark(row, confirmed, numbers + 1, place + 1) if confirmed else None
+        mark = _mark(row, confirmed, marks, place + 1) if confirmed else None
         if mark:
             marks.append(mark)
-            numbers += 1
         count = max(min(integer_of(turn.get("images")), MAX_SHOTS - seen), 0)
         shots = tuple(
             _shot(kept[index] if index < len(kept) else None, pictures + index, find)
@@ -260,7 +261,7 @@ def _facts(row: Row, confirmed: Mapping[str, Any], novel: bool) -> Iterator[tupl
     if not novel:
         yield "new", "no: seen before, or the whole picture"
     for name, value in list(confirmed.items())[:MAX_ENTRIES]:
-        if name not in ("tool", "box_px_original") and not (name == "source" and not value):
+        if name not in ("tool", "box_px_original") and not (name in ("source", "image") and not value):
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
             yield shorten(str(name).replace("_", " "), LABEL_CHARACTERS), shorten(text, FACT_CHARACTERS)
 
@@ -280,13 +281,20 @@ def _novel(row: Row, told: Sequence[Mapping[str, Any]]) -> dict[int, bool]:
     return {place: any(action is one for one in counted) for place, action in actions.items()}
 
 
-def _mark(row: Row, confirmed: Mapping[str, Any], number: int, turn: int) -> Mark | None:
+def _mark(row: Row, confirmed: Mapping[str, Any], before: Sequence[Mark], turn: int) -> Mark | None:
     box, source = _box(confirmed.get("box_px_original")), integer_of(confirmed.get("source"))
     size = size_at(row.get("image_sizes_px"), source) if source >= 0 else None
     if box is None or size is None:
         return None
     outline = outline_px("action", box, size)
-    return Mark(source, outline, number, turn) if outline else None
+    if outline is None:
+        return None
+    near = [mark for mark in before if mark.picture == source and _corners_meet(mark.outline, outline)]
+    return Mark(source, outline, len(before) + 1, turn, len(near))
+
+
+def _corners_meet(one: Outline, other: Outline) -> bool:
+    return abs(one.x - other.x) < NEAR_PER_CENT and abs(one.y - other.y) < NEAR_PER_CENT
 
 
 def _shot(kept: Any, number: int, find: Find) -> Shot:

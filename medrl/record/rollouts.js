@@ -7,7 +7,14 @@
   const items = all("article.attempt");
   if (!items.length) return;
   const groups = all("section.group");
-  const links = new Map(items.map((item) => [item.id, all(`[data-id="${item.id}"]`)]));
+  // The addresses are ours to follow: with ids the browser would scroll to them itself
+  const named = new Map(items.map((item) => [item.id, item]));
+  const links = new Map([...named].map(([name, item]) => [item, all(`[data-id="${name}"]`)]));
+  for (const [name, item] of named) {
+    item.dataset.name = name;
+    item.removeAttribute("id");
+  }
+  const at = (hash) => named.get(decodeURIComponent(hash.slice(1)));
   const texts = new Map();
   for (const group of groups) {
     const asked = group.querySelector(".asked").textContent;
@@ -26,26 +33,26 @@
     for (const other of items) {
       other.classList.toggle("current", other === item);
       other.classList.toggle("here", other === item || (side && shown.includes(other)));
-      for (const link of links.get(other.id)) {
+      for (const link of links.get(other)) {
         const anchor = link.tagName === "TR" ? link : link.querySelector("a");
         if (other === item) anchor.setAttribute("aria-current", "true");
         else anchor.removeAttribute("aria-current");
       }
     }
-    for (const mark of all(".mark[data-of]", group ?? document)) mark.classList.toggle("here", mark.dataset.of === item?.id);
+    for (const mark of all(".mark[data-of]", group ?? document)) mark.classList.toggle("here", mark.dataset.of === item?.dataset.name);
     for (const section of all(".list section")) section.classList.toggle("here", section.dataset.group === group?.dataset.group);
     get("nothing").hidden = Boolean(item);
     get("place").textContent = item ? `${shown.indexOf(item) + 1} of ${shown.length}` : "none";
     for (const id of ["previous", "next"]) get(id).disabled = shown.length < 2;
     if (!item) return;
-    links.get(item.id)[0]?.scrollIntoView({ block: "nearest" });
-    if (side) item.scrollIntoView({ block: "nearest", inline: "nearest" });
+    links.get(item)[0]?.scrollIntoView({ block: "nearest" });
+    if (side) item.parentElement.scrollLeft = item.offsetLeft - item.parentElement.offsetLeft - 8;
   };
 
   const goTo = (item, push = false) => {
     if (!item) return;
     const moved = current?.closest(".group") !== item.closest(".group");
-    history[push ? "pushState" : "replaceState"](null, "", `#${item.id}`);
+    history[push ? "pushState" : "replaceState"](null, "", `#${item.dataset.name}`);
     show(item);
     if (moved) scrollTo(0, matchMedia("(max-width: 820px)").matches ? item.closest(".group").offsetTop : 0);
   };
@@ -67,7 +74,7 @@
         (!value("tool") || item.dataset.tool.split(" ").includes(value("tool"))) &&
         (!wanted || texts.get(item).includes(wanted)),
     );
-    for (const item of items) for (const link of links.get(item.id)) link.classList.toggle("out", !shown.includes(item));
+    for (const item of items) for (const link of links.get(item)) link.classList.toggle("out", !shown.includes(item));
     get("f-count").textContent = `${shown.length} of ${items.length} shown`;
     get("clear").hidden = controls.every((control) => !control.value);
     if (shown.includes(current)) show(current);
@@ -116,8 +123,8 @@
     const row = event.target.closest("tr[data-id]");
     const mark = event.target.closest(".mark[data-turn]");
     const zoom = event.target.closest("button.zoom");
-    const item = link ? get(decodeURIComponent(link.hash.slice(1))) : row ? get(row.dataset.id) : null;
-    if (item?.matches("article.attempt") && !event.ctrlKey && !event.metaKey) {
+    const item = link ? at(link.hash) : row ? named.get(row.dataset.id) : null;
+    if (item && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
       if (!shown.includes(item)) clear();
       goTo(item, true);
@@ -151,11 +158,10 @@
   for (const control of controls) control.addEventListener("input", apply);
   get("filter").addEventListener("submit", (event) => event.preventDefault());
   const follow = () => {
-    const item = get(decodeURIComponent(location.hash.slice(1)));
-    if (!item?.matches("article.attempt")) return false;
+    const item = at(location.hash);
+    if (!item) return;
     if (!shown.includes(item)) clear();
     show(item);
-    return true;
   };
   addEventListener("hashchange", follow);
   addEventListener("popstate", follow);
@@ -164,8 +170,6 @@
   document.body.classList.add("live");
   get("filter").hidden = false;
   document.querySelector(".moves").hidden = false;
-  const named = follow();
+  follow();
   apply();
-  if (!named) show(shown[0]);
-  scrollTo(0, 0);
 })();

@@ -19,7 +19,7 @@ from medrl.record.charts import number_text
 HERE = Path(__file__).parent
 REPORT_PAGE, ROLLOUTS_PAGE = "report.html", "rollouts.html"  # side by side in the run directory, linked to each other
 # C0 controls have no place in HTML: shown as their pictures (␀), except tab and line ends
-CONTROLS: dict[int, int | str] = {code: 0x2400 + code for code in range(32) if code not in (9, 10, 13)} | {0x7F: 0x2421}
+CONTROLS = {code: chr(0x2400 + code) for code in range(32) if code not in (9, 10, 13)} | {0x7F: "␡"}
 # Nor have the controls that turn the order of all that follows: a reply could make another reply's words read otherwise
 CONTROLS |= {code: f"⟨U+{code:04X}⟩" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 

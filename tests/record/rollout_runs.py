@@ -10,7 +10,10 @@ from medrl.learning.step import give_advantages
 from medrl.record.run import Run
 from medrl.scoring.rewards import load_rewards, score_rollouts
 
-HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=\"window.hacked=1\"><svg onload='window.hacked=1'>\u202e\u05d0\u05d1"
+HOSTILE = (
+    '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=1">'
+    "<svg onload='window.hacked=1'>\u202e\u05d0\u05d1"
+)
 LONG = "W" * 3000
 REWARDS = {
     "answer": {"use": "rewards/choice.py"},

@@ -37,7 +37,7 @@ def small_jpeg(picture: Image.Image, side_px: int, most_bytes: int) -> bytes:
     """
     picture = picture.convert("RGB") if picture.mode not in ("RGB", "L") else picture.copy()
     while True:
-        picture.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+        picture.thumbnail((side_px, side_px), Image.Resampling.BICUBIC)
         for quality in QUALITIES:
             buffer = io.BytesIO()
             picture.save(buffer, "JPEG", quality=quality, subsampling=0)  # a red outline keeps its edge

@@ -167,6 +167,9 @@
   addEventListener("popstate", follow);
   // Without the room for a list beside the conversation it is closed at first
   get("list").open = !matchMedia("(max-width: 820px)").matches;
+  const head = document.querySelector(".top");
+  const measure = () => document.documentElement.style.setProperty("--top", `${head.offsetHeight}px`); // it may wrap
+  new ResizeObserver(measure).observe(head);
   document.body.classList.add("live");
   get("filter").hidden = false;
   document.querySelector(".moves").hidden = false;

@@ -102,12 +102,18 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJson =
 
 
 @app.command()
-def view(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
-    """Write the run's report page again and say where it is."""
-    from medrl.record.report import write_report
+def view(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write; RUN/rollouts.html by default.")] = None,
+    most: Annotated[int, typer.Option(help="How many rollouts to show; 64 keep the page below 5 MB.")] = 64,
+    step: Annotated[int | None, typer.Option(help="Rollouts of this step alone.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the run's rollouts as conversations, and its report again; say where they are."""
+    from medrl.record.view import view_run
 
     _need_run(run)
-    console.print(str(write_report(run)))
+    _print(view_run(run, out, most, step), as_json)
 
 
 @app.command()

@@ -73,7 +73,12 @@ def test_train_view_export_from_a_users_folder(here, monkeypatch, capsys):
         "policy/entropy",
         "policy/engine_gap",
     } <= names
-    assert run(monkeypatch, capsys, "view", str(folder))[0] == 0
+    code, out, _ = run(monkeypatch, capsys, "view", str(folder), "--step", "2", "--most", "4", "--json")
+    seen = json.loads(out)
+    assert (code, seen["shown"], seen["steps"], seen["recorded_steps"]) == (0, 4, [2], 2)
+    assert all(Path(seen[page]).stat().st_size > 0 for page in ("rollouts", "report"))
+    code, _, err = run(monkeypatch, capsys, "view", str(folder), "--step", "9")
+    assert code == 2 and "recorded are 2 steps from 1 to 2" in err
     assert run(monkeypatch, capsys, "export", str(folder), "out")[0] == 0
     code, _, err = run(monkeypatch, capsys, "export", str(folder), "out")
     assert code == 2 and "nothing is overwritten" in err

@@ -19,7 +19,8 @@ def test_a_shipped_recipe_runs_from_an_installed_wheel(tmp_path):
         for path in (REPOSITORY / folder).rglob("*.*"):
             if "__pycache__" not in path.parts:
                 assert f"medrl/_bundled/{path.relative_to(REPOSITORY).as_posix()}" in names
-    assert {"medrl/dialogue/templates/think.jinja", "medrl/record/report.html.jinja"} <= names
+    pages = {f"medrl/record/{page}.{part}" for page in ("report", "rollouts") for part in ("html.jinja", "css", "js")}
+    assert pages | {"medrl/dialogue/templates/think.jinja"} <= names
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     checked = subprocess.run(
         [sys.executable, "-c", "from medrl.cli import main; main()", "check", "recipes/quickstart.yaml", "--json"],

@@ -27,6 +27,7 @@ from medrl.dialogue.prompts import load_style
 from medrl.dialogue.tokens import Prompt, PromptBuilder
 from medrl.learning.model import stop_ids
 from medrl.recipe import Recipe, recipe_from
+from medrl.record.album import KEPT_PROMPTS
 from medrl.rollout.episode import run_episode
 from medrl.rollout.interaction import Interaction, load_interaction
 from medrl.rollout.refused import TOKENS
@@ -191,17 +192,21 @@ class EpisodeWorker(_Worker):
         finished = self._finished.setdefault(row["uid"], [])
         finished.append((attempt, rollout, fields, tag))
         if len(finished) == attempts:  # a message for every rollout costs more than the rollout on a small model
-            await self._send(row["uid"], finished, trajectory["validate"])
+            shown = not trajectory["validate"] and int(row["index"]) < KEPT_PROMPTS
+            await self._send(row["uid"], finished, trajectory["validate"], shown)
 
-    async def _send(self, uid: str, finished: list[Row], validating: bool) -> None:
-        """Score a complete group as a group, and put it into TransferQueue. A validation's greedy attempt stands alone."""
+    async def _send(self, uid: str, finished: list[Row], validating: bool, shown: bool) -> None:
+        """Score a complete group as a group, and put it into TransferQueue. A validation's greedy attempt stands alone.
+
+        `shown`: the run keeps its pictures.
+        """
         rows = sorted(finished, key=lambda row: row[0])
         rollouts = [rollout for _, rollout, _, _ in rows]
         for group in (rollouts[:-1], rollouts[-1:]) if validating else (rollouts,):
             await score_group(group, self._rewards)
         weights = {reward.name: reward.weight for reward in self._rewards}
         for _, rollout, fields, _ in rows:
-            fields["extra_fields"] = {"rollout": packed(rollout)}
+            fields["extra_fields"] = {"rollout": packed(rollout, shown)}
             if (
                 not validating
             ):  # a missing one counts 0 here, on all tokens that are sent, and is left out by the trainer

@@ -112,7 +112,7 @@ class ClusterTrainer(PPOTrainerSync):
                 run.keep_images(shown, self.plan.builder.root)
             ended = time.perf_counter()
             metrics |= {"time/validate_s": ended - validating, "time/step_s": ended - started}
-            run.write_rollouts(done, self.rollouts)
+            run.write_rollouts(done, self.rollouts, self.plan.builder.root)
             self.log({"stage": "grpo", "step": done, **journal_metrics(metrics)})
             if done % recipe.checkpoint.every == 0 or last:
                 self._save(done)

@@ -114,7 +114,7 @@ def _steps(state: Local) -> Iterator[int]:
             metrics |= _validate(state, engine, done)
             state.run.keep_images([prompt.sample for prompt in prompts[:SHOWN_PROMPTS]], state.plan.builder.root)
         clock.lap("validate")
-        state.run.write_rollouts(done, rollouts)
+        state.run.write_rollouts(done, rollouts, state.plan.builder.root)
         state.log({"stage": "grpo", "step": done, **metrics, **clock.laps()})
         if done % recipe.checkpoint.every == 0 or last:
             _save(state, optimizer, done)

@@ -107,6 +107,11 @@ def groups(run_dir: Path, rows: Sequence[Row]) -> tuple[list[Card], int, int]:
     return cards, len(by_sample), len(flat)
 
 
+def shorten_prompt(prompt: str, characters: int) -> str:
+    """The prompt with a run of one special token written once and counted, cut to `characters`."""
+    return shorten(_REPEATED_TOKEN.sub(_counted, prompt[:200_000]), characters)
+
+
 def _known_rewards(rows: Iterable[Row]) -> set[float]:
     """The different rewards of a group; a missing one is none of them."""
     return {reward for row in rows if (reward := number_of(row.get("reward"))) is not None}
@@ -178,7 +183,7 @@ def _card(
         truth=shorten(truth, LABEL_CHARACTERS),
         truth_option=options.get(truth, ""),
         truth_for_model=shorten(truth_for_model, LABEL_CHARACTERS) if truth_for_model != truth else "",
-        prompt=shorten(_REPEATED_TOKEN.sub(_counted, text_of(row, "prompt")[:200_000]), PROMPT_CHARACTERS),
+        prompt=shorten_prompt(text_of(row, "prompt"), PROMPT_CHARACTERS),
         pictures=pictures(run_dir, row, [("truth", truth_for_model or truth), *box_texts]),
         replies=tuple(view_reply(attempt, judged_by) for attempt in rows),
         note=note,

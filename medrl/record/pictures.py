@@ -30,7 +30,7 @@ MAX_OUTLINES = 12
 
 @dataclass(frozen=True)
 class Outline:
-    """A box in per cent of the picture; `role` is truth, before, after or reply."""
+    """A box in per cent of the picture; `role` is truth, before, after, reply or action."""
 
     role: str
     x: float
@@ -63,8 +63,8 @@ def pictures(run_dir: Path, row: Mapping[str, Any], texts: Sequence[tuple[str, s
         if embedded is None:
             continue
         # boxes speak of the first picture; rows of several pictures have no boxes on the others
-        outlines = _outlines(row, texts) if position == 0 and row.get("kind") in BOX_KINDS else ()
-        found.append(Picture(*embedded, outlines=outlines))
+        drawn = outlines(row, texts) if position == 0 and row.get("kind") in BOX_KINDS else ()
+        found.append(Picture(*embedded, outlines=drawn))
     return tuple(found)
 
 
@@ -109,17 +109,18 @@ def _encoded(image: Image.Image) -> tuple[str, bytes]:
     return "image/jpeg", buffer.getvalue()
 
 
-def _outlines(row: Mapping[str, Any], texts: Sequence[tuple[str, str]]) -> tuple[Outline, ...]:
-    original, model = _size(row.get("image_sizes_px")), _size(row.get("model_sizes_px"))
+def outlines(row: Mapping[str, Any], texts: Sequence[tuple[str, str]]) -> tuple[Outline, ...]:
+    """The boxes read from texts that speak of the row's first picture. `texts`: a role and the text, in the row's frame."""
+    original, model = size_at(row.get("image_sizes_px")), size_at(row.get("model_sizes_px"))
     if original is None:
         return ()
-    outlines = []
+    found = []
     for role, text in texts:
         for box in (read_boxes(text) or ())[:MAX_OUTLINES]:
             outline = _outline(role, box, row.get("frame"), original, model)
             if outline is not None:
-                outlines.append(outline)
-    return tuple(outlines)
+                found.append(outline)
+    return tuple(found)
 
 
 def _outline(role: str, box: Sequence[float], frame: Any, original: Size, model: Size | None) -> Outline | None:
@@ -127,8 +128,15 @@ def _outline(role: str, box: Sequence[float], frame: Any, original: Size, model:
     if not is_box(box):
         return None
     try:
-        box_px_original = convert_box(box, cast(Frame, frame), "px_original", original, model)
+        moved = convert_box(box, cast(Frame, frame), "px_original", original, model)
     except MedrlError:  # a frame nobody knows: better no outline than one in the wrong place
+        return None
+    return outline_px(role, moved, original)
+
+
+def outline_px(role: str, box_px_original: Sequence[float], original: Size) -> Outline | None:
+    """The outline of a box in pixels of the picture, cut at the edges; None when nothing of it is inside."""
+    if not is_box(box_px_original):
         return None
     width, height = original
     left, top, right, bottom = clip_box(box_px_original, width, height)
@@ -143,10 +151,10 @@ def _outline(role: str, box: Sequence[float], frame: Any, original: Size, model:
     )
 
 
-def _size(sizes: Any) -> Size | None:
-    """Width and height of the first picture."""
+def size_at(sizes: Any, index: int = 0) -> Size | None:
+    """Width and height of one picture of a row's list; None where there is no such thing."""
     try:
-        width, height = (int(side) for side in sizes[0])
+        width, height = (int(side) for side in sizes[index])
     except (TypeError, ValueError, IndexError, KeyError, OverflowError):
         return None
     return (width, height) if width > 0 and height > 0 else None

@@ -57,7 +57,7 @@ def view_reply(row: Row, judged_by: str) -> Reply:
     return Reply(
         step=integer_of(row.get("step")),
         attempt=integer_of(row.get("attempt")),
-        parts=tuple(_shorten_parts(reply_parts(conversation(row)), REPLY_CHARACTERS)),
+        parts=tuple(shorten_parts(reply_parts(conversation(row)), REPLY_CHARACTERS)),
         chips=tuple(_chips(row, judged_by)),
         verdict=verdict_of(row, judged_by),
         advantage=number_of(row.get("advantage")),
@@ -177,7 +177,7 @@ def _enclosed(pieces: Sequence[tuple[str, str, str]], kinds: Sequence[str], name
     return inside
 
 
-def _shorten_parts(parts: Sequence[tuple[str, str]], characters: int) -> list[tuple[str, str]]:
+def shorten_parts(parts: Sequence[tuple[str, str]], characters: int) -> list[tuple[str, str]]:
     """The parts, or their first two thirds and last third of `characters` with a note of what is left out between."""
     total = sum(len(text) for _, text in parts)
     if total <= characters:

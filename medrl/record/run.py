@@ -22,6 +22,7 @@ import medrl
 from medrl.data.sample import Sample
 from medrl.errors import MedrlError
 from medrl.recipe import Recipe, changed_keys, recipe_from, to_yaml
+from medrl.record import album
 from medrl.record.checkpoint import latest_checkpoint
 from medrl.record.files import write_json, write_text
 from medrl.rollout.types import Rollout
@@ -88,7 +89,7 @@ class Run:
                 kept.append(line)
         write_text(self.journal, "".join(f"{line}\n" for line in kept))
         for kind in ("rollouts", "eval"):
-            for path in (self.folder / kind).glob("step_*.json*"):
+            for path in (self.folder / kind).glob("step_*.*"):
                 if int(path.name.split(".")[0].removeprefix("step_")) > step:
                     path.unlink()
         return found
@@ -100,12 +101,30 @@ class Run:
             file.flush()
             os.fsync(file.fileno())
 
-    def write_rollouts(self, step: int, rollouts: list[Rollout]) -> None:
-        """One line per rollout in rollouts/step_<step>.jsonl."""
+    def write_rollouts(self, step: int, rollouts: list[Rollout], root: Path | None = None) -> None:
+        """One line per rollout in rollouts/step_<step>.jsonl, and the pictures of the first prompts beside it.
+
+        `root`: below which the samples' picture files lie. Of other prompts' rollouts only the text is kept.
+        """
         folder = self.folder / "rollouts"
         folder.mkdir(exist_ok=True)
-        lines = (json.dumps(rollout_row(rollout, step), ensure_ascii=False) for rollout in rollouts)
+        shown = [rollout.prompt.sample for rollout in rollouts]
+        kept = list({id(sample): sample for sample in shown}.values())[: album.KEPT_PROMPTS]
+        pictures: dict[str, bytes] = {}
+        for sample in kept:
+            for source, name in zip(sample.images, map(album.own_name, image_names(sample))):
+                if name not in pictures and (data := album.own_picture(source, root)):
+                    pictures[name] = data
+        lines = []
+        for rollout in rollouts:
+            row = rollout_row(rollout, step)
+            if any(rollout.prompt.sample is sample for sample in kept) and (made := album.thumbnails(rollout)):
+                row["shown"] = [{"name": album.name_of(one.jpeg), "size_px": list(one.size_px)} for one in made]
+                pictures |= {album.name_of(one.jpeg): one.jpeg for one in made}
+            lines.append(json.dumps(row, ensure_ascii=False))
+        album.write_album(folder / f"step_{step:06d}.zip", pictures)
         write_text(folder / f"step_{step:06d}.jsonl", "".join(f"{line}\n" for line in lines))
+        album.thin(folder, step, self.folder / "eval")
 
     def write_eval(self, step: int, summary: dict[str, Any], rollouts: list[Rollout]) -> None:
         """The held-out result and its replies in eval/step_<step>.json."""
@@ -201,7 +220,9 @@ def rollout_row(rollout: Rollout, step: int) -> dict[str, Any]:
         "image_sizes_px": [list(size) for size in prompt.image_sizes_px],
         "model_sizes_px": [list(size) for size in prompt.model_sizes_px],
         "frame": prompt.frame,
+        **({"lesion_boxes": boxes} if (boxes := sample.extra_info.get("lesion_boxes")) else {}),
         "prompt": prompt.text,
+        "prompt_tokens": len(prompt.token_ids),
         "reply": rollout.text,
         **({"turns": [asdict(turn) for turn in rollout.turns]} if rollout.turns else {}),
         "tokens": len(rollout.token_ids),

@@ -54,6 +54,14 @@ class Turn:
     fault_class: Fault | None = None
 
 
+@dataclass(frozen=True)
+class Thumbnail:
+    """A picture an environment showed, small enough to keep. `size_px`: width and height of the picture itself."""
+
+    jpeg: bytes
+    size_px: tuple[int, int]
+
+
 @dataclass
 class Rollout:
     """One attempt at one prompt.
@@ -61,9 +69,10 @@ class Rollout:
     `token_ids`, `mask` and `logprobs` cover the response only and are equally long; `mask` is 1 on the model's own
     tokens, 0 on tokens an environment put there. Tokens come from the engine and are never made again from text.
     `text` is what rewards read: the last thing the model said. `added` holds the pictures an environment showed, in the
-    order of their tokens; `turns` is empty where there is no environment. `missing`: why there is no reward, by its name,
-    or by `tokens` for a rollout that may not train. `turn_scores`: of rewards that give a value per turn. `advantage` is
-    None for what is not trained on: without a score, or masked.
+    order of their tokens; `turns` is empty where there is no environment. `thumbnails`: of `added`, where that is not at
+    hand any more. `missing`: why there is no reward, by its name, or by `tokens` for a rollout that may not train.
+    `turn_scores`: of rewards that give a value per turn. `advantage` is None for what is not trained on: without a score,
+    or masked.
     """
 
     prompt: Prompt
@@ -75,6 +84,7 @@ class Rollout:
     end_reason: EndReason
     turns: list[Turn] = field(default_factory=list)
     added: Patches | None = None
+    thumbnails: tuple[Thumbnail, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
     turn_scores: dict[str, list[float]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)

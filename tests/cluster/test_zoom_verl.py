@@ -1,13 +1,16 @@
 """Episodes of several turns with pictures through real vLLM, Ray and FSDP: what is trained on is what was generated."""
 
+import io
 import json
 
 import pytest
 from cluster_runs import finish, journal, start, summary
 from makers import tiny
+from PIL import Image
 from playing import making
 
 from medrl.data.adapters import phantom_detail
+from medrl.record.album import own_name, read_album
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -40,6 +43,18 @@ def test_it_completes_and_many_attempts_look_again(finished):
         left, top, right, bottom = row["turns"][0]["confirmed"]["box_px_original"]
         assert 0 <= left < right <= 448 and 0 <= top < bottom <= 448
         assert "<tool_call>" not in row["reply"], "the reply that is graded is the last one"
+
+
+def test_what_an_episode_was_shown_reaches_the_run_directory(finished):
+    """All 8 prompts of a step are among those whose pictures are kept; they travel from the episode's worker."""
+    album = read_album(finished / "rollouts/step_000004.zip")
+    for row in rows(finished, 4):
+        assert own_name(row["images"][0]) in album
+        shown = row.get("shown", [])
+        assert len(shown) == sum(turn["images"] for turn in row["turns"])
+        for one in shown:
+            kept, size = Image.open(io.BytesIO(album[one["name"]])), one["size_px"]
+            assert max(kept.size) <= 320 and kept.width / kept.height == pytest.approx(size[0] / size[1], rel=0.1)
 
 
 def test_vllm_and_the_actor_agree_on_every_token_of_every_turn(finished):

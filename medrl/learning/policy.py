@@ -71,7 +71,7 @@ class Policy:
         """Run each prompt once."""
         ids, mask = self.pad([prompt.token_ids for prompt in prompts], left=True)
         cache = DynamicCache(config=self.core.config)
-        positions = self._positions(ids, mask, prompts)
+        positions = self.positions(ids, mask, prompts)
         hidden = self._run(ids, mask, positions, prompts, cache)
         return Reading(cache, mask, positions.amax(dim=(0, 2)) + 1, hidden[:, -1])
 
@@ -97,7 +97,7 @@ class Policy:
         """Hidden states that predict each response token, (rows, T, hidden), each sequence run whole and unshared."""
         sequences = [[*prompt.token_ids, *response] for prompt, response in zip(prompts, responses)]
         ids, mask = self.pad(sequences, left=False)
-        hidden = self._run(ids, mask, self._positions(ids, mask, prompts), prompts, None)
+        hidden = self._run(ids, mask, self.positions(ids, mask, prompts), prompts, None)
         longest = max(len(response) for response in responses)
         starts = torch.tensor([len(prompt.token_ids) - 1 for prompt in prompts], device=self.device)
         columns = (starts[:, None] + torch.arange(longest, device=self.device)).clamp(max=hidden.shape[1] - 1)
@@ -219,7 +219,7 @@ class Policy:
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.compute_dtype == torch.bfloat16)
 
-    def _positions(self, ids: Tensor, mask: Tensor, prompts: Sequence[Prompt]) -> Tensor:
+    def positions(self, ids: Tensor, mask: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         """Multimodal rotary positions (3, rows, length); padding stands at 0."""
         grids = [prompt.image_grid_thw for prompt in prompts if prompt.image_grid_thw is not None]
         kinds = (ids == self.core.config.image_token_id).int()

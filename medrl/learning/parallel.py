@@ -99,11 +99,23 @@ def training_arguments(recipe: Recipe, folder: Path, device: str, processes: int
 
 
 def prepare_environment(recipe: Recipe) -> None:
-    """Before deepspeed is imported: on a CPU it must not look for, or compile, a GPU's kernels."""
+    """Before deepspeed is imported by anything: on a CPU it must not look for a GPU."""
     if recipe.sft.parallel.startswith("zero") and pick_device(recipe.engine.device) == "cpu":
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
+
+
+def start_deepspeed(recipe: Recipe, device: str) -> None:
+    """Join DeepSpeed's processes before a model is loaded: ZeRO-3 shares out its weights while they are read."""
+    if not recipe.sft.parallel.startswith("zero"):
+        return
+    import deepspeed
+
+    if device == "cpu":
+        # its own all-reduce over shared memory would be compiled first, for minutes; gloo has one
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed(dist_backend="gloo" if device == "cpu" else "nccl", verbose=False)
 
 
 def launch_command(recipe: Recipe, arguments: list[str], python: str) -> list[str]:

@@ -5,14 +5,17 @@ engine local, and the loss is the mean over the model's tokens of the whole batc
 """
 
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import DistributedType, FullyShardedDataParallelPlugin
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -22,8 +25,9 @@ from medrl.learning.attempt import StopRequest, attempt, stop_on_signal
 from medrl.learning.batches import batch_indices
 from medrl.learning.demonstrations import Demonstrated, imitated
 from medrl.learning.model import Loaded, export_model, load_model, pick_device
-from medrl.learning.parallel import rank, training_arguments, world_size
+from medrl.learning.parallel import start_deepspeed, training_arguments, world_size
 from medrl.learning.policy import look_up
+from medrl.learning.tiny import save_tiny
 from medrl.learning.update import adamw, learning_rate
 from medrl.recipe import Optimizer, Recipe
 from medrl.record.checkpoint import save_checkpoint
@@ -75,8 +79,13 @@ def _train(plan: SftPlan, run: Run | None, observe: Callable[[dict[str, Any]], N
     device = pick_device(recipe.engine.device)
     folder = recipe.run_dir
     mixed = 0 < sum(not item.sample.images for item in plan.items) < len(plan.items)
+    model = recipe.model
+    if model.path == "tiny":  # on disk before DeepSpeed is there, as every other model is
+        place = folder / "base_model" if run is not None else Path(tempfile.mkdtemp(prefix="medrl-"))
+        model = replace(model, path=str(save_tiny(place, recipe.seed)))
     arguments = training_arguments(recipe, folder / "trainer", device, world_size(), mixed)
-    loaded = load_model(recipe.model, recipe.engine, recipe.seed, folder / f"base_model{rank() or ''}")
+    start_deepspeed(recipe, device)
+    loaded = load_model(model, recipe.engine, recipe.seed, folder / "base_model")
     if recipe.sft.parallel == "fsdp":
         loaded.policy.model.float()  # one precision in each shard: LoRA over a bfloat16 base has two
     journal = _Journal(run, observe, stop)
@@ -185,6 +194,15 @@ class _Trainer(Trainer):
 
     schedule: Optimizer
 
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp and not self.is_fsdp_enabled:
+            # accelerate shards on GPUs and their like alone, and falls back to DDP without a word; torch shards on gloo too
+            state = self.accelerator.state
+            state.fsdp_plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
+            state.distributed_type = DistributedType.FSDP
+            self.is_fsdp_enabled = True
+
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
             self.optimizer = adamw((self.model if model is None else model).parameters(), self.schedule)
@@ -241,11 +259,15 @@ class _Journal(TrainerCallback):
 
 def _save(trainer: Trainer, plan: SftPlan, run: Run | None, step: int) -> None:
     """The whole model as `checkpoints/global_step_<step>/model`, LoRA merged into it; what it was taught with beside it."""
-    if trainer.is_fsdp_enabled:
-        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
     whole = plan.recipe.run_dir / "trainer" / "whole"
     shutil.rmtree(whole, ignore_errors=True)
-    trainer.save_model(str(whole))  # gathers the shards: every process takes part
+    if trainer.is_fsdp_enabled:
+        weights = _gathered(trainer.model)
+        if run is not None:
+            trainer.model.save_pretrained(whole, state_dict=weights)
+            trainer.processing_class.save_pretrained(whole)
+    else:
+        trainer.save_model(str(whole))  # under ZeRO-3 every process gives its shards
     if run is None:
         return
     (whole / "training_args.bin").unlink(missing_ok=True)  # a pickle, and of no use to a reader
@@ -260,3 +282,17 @@ def _save(trainer: Trainer, plan: SftPlan, run: Run | None, step: int) -> None:
 
     save_checkpoint(run.checkpoints, step, write, plan.recipe.checkpoint.keep)
     shutil.rmtree(whole)
+
+
+def _gathered(model: Any) -> dict[str, Tensor]:
+    """The weights of an FSDP2 model whole, on the CPU, those that are one (tied embeddings) still one."""
+    whole: dict[int, Tensor] = {}
+    named: dict[str, Tensor] = {}
+    for name, value in model.state_dict().items():
+        if not isinstance(value, DTensor):
+            named[name] = value.cpu()
+            continue
+        place = value.to_local().data_ptr()
+        gathered = value.full_tensor().cpu()  # by all processes, for every name
+        named[name] = whole.setdefault(place, gathered) if place else gathered  # 0: no row of it lies here
+    return named

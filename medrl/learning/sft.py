@@ -27,6 +27,7 @@ from medrl.learning.demonstrations import Demonstrated, imitated
 from medrl.learning.model import Loaded, export_model, load_model, pick_device
 from medrl.learning.parallel import start_deepspeed, training_arguments, world_size
 from medrl.learning.policy import look_up
+from medrl.learning.state import load_weights
 from medrl.learning.tiny import save_tiny
 from medrl.learning.update import adamw, learning_rate
 from medrl.recipe import Optimizer, Recipe
@@ -190,7 +191,7 @@ class _Loss:
 
 
 class _Trainer(Trainer):
-    """The Trainer with the cold start's optimizer and rate."""
+    """The Trainer with the cold start's optimizer and rate, and two of its faults mended."""
 
     schedule: Optimizer
 
@@ -202,6 +203,12 @@ class _Trainer(Trainer):
             state.fsdp_plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
             state.distributed_type = DistributedType.FSDP
             self.is_fsdp_enabled = True
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:  # the Trainer takes the hub's names in the file for the module's, and skips what it does not find
+            load_weights(self.model, Path(resume_from_checkpoint))
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:

@@ -25,9 +25,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(INSTALL) -e ".[dev]" || $(TRUSTING) $(INSTALL) -e ".[dev]"
 	touch $@
 
-# engine verl on this machine's CPU: verl, Ray and vLLM, six more gigabytes
+# engine verl on this machine's CPU: verl, Ray and vLLM, six more gigabytes; and DeepSpeed for `medrl sft`
 $(CLUSTER_STAMP): $(STAMP) constraints-overrides.txt
-	$(INSTALL) --override constraints-overrides.txt -e ".[dev,cpu]" || $(TRUSTING) $(INSTALL) --override constraints-overrides.txt -e ".[dev,cpu]"
+	$(INSTALL) --override constraints-overrides.txt -e ".[dev,cpu,deepspeed]" || $(TRUSTING) $(INSTALL) --override constraints-overrides.txt -e ".[dev,cpu,deepspeed]"
 	touch $@
 
 quickstart: setup

@@ -73,6 +73,60 @@ def train(
 
 
 @app.command()
+def sft(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    from_rollouts: Annotated[
+        Path | None, typer.Option("--from-rollouts", help="Imitate the correct rollouts of this run instead of data.")
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option("--keep", help="Which rollouts are correct: REWARD=LEAST. Default: answer=1.0.")
+    ] = None,
+    as_json: AsJson = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Move an existing run of this name aside instead of resuming it.")
+    ] = False,
+) -> None:
+    """Imitate demonstrations (the cold start as a run of its own): one device, or several processes (sft.parallel)."""
+    settings, beside = _recipe(recipe, overrides, suffix="_sft")
+    from medrl.learning.parallel import launch_command, prepare_environment, rank, world_size
+
+    started = "WORLD_SIZE" in os.environ  # by torchrun
+    first = rank() == 0
+    prepare_environment(settings)
+    from medrl.preflight_sft import check_sft
+    from medrl.record.progress import TrainingProgress
+    from medrl.record.run import Run
+
+    done = _read_json(settings.run_dir / "summary.json")
+    if done and done["status"] == "completed" and not fresh and not started:
+        Run.open(settings, command="sft")
+        _report_sft(done, settings, as_json)
+        return
+    several = settings.sft.parallel != "none" and not started
+    with TrainingProgress(settings, console, quiet=as_json or not first) as progress:
+        plan = check_sft(
+            settings, beside, progress.working, from_rollouts=from_rollouts, keep=keep, thorough=first and not started,
+            processes=settings.engine.gpus_per_node if several else world_size(),
+        )  # fmt: skip
+        if several:
+            command = launch_command(settings, sys.argv[1:], sys.executable)
+        else:
+            run = Run.open(settings, fresh=fresh, command="sft") if first else None
+            if run is not None:
+                changed = run.write_card(_sft_card(plan, [str(recipe), *(overrides or [])], from_rollouts))
+                for note in plan.notes + [f"resuming, but changed since the run began: {key}" for key in changed]:
+                    progress.note(note)
+            from medrl.learning.sft import fine_tune
+
+            summary = fine_tune(plan, run, progress.entry)
+    if several:
+        os.execv(command[0], command)
+    if first:
+        _report_sft(summary, settings, as_json)
+
+
+@app.command()
 def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Check a recipe, its data, rewards and budgets without loading a model; `check env my_env.py:MyEnv` an environment."""
     if str(recipe) == "env":
@@ -187,13 +241,13 @@ def main() -> None:
         sys.exit(2)
 
 
-def _recipe(path: Path, overrides: list[str] | None) -> tuple[Any, Path]:
+def _recipe(path: Path, overrides: list[str] | None, suffix: str = "") -> tuple[Any, Path]:
     from medrl.plugin import SHIPPED
     from medrl.recipe import load_recipe
 
     if not path.is_file() and (SHIPPED / path).is_file():
         path = SHIPPED / path
-    return load_recipe(path, overrides or []), path.resolve().parent
+    return load_recipe(path, overrides or [], suffix), path.resolve().parent
 
 
 def _check_env(arguments: list[str], as_json: bool) -> None:
@@ -261,6 +315,34 @@ def _card(plan: Any, command: list[str]) -> dict[str, Any]:
         "reward_sha256": {reward.name: reward.plugin.sha256 for reward in plan.rewards},
         "box_frame": plan.builder.family.box_frame,
     }
+
+
+def _sft_card(plan: Any, command: list[str], from_rollouts: Path | None) -> dict[str, Any]:
+    from medrl.learning.parallel import world_size
+
+    return {
+        "command": "medrl sft " + " ".join(command),
+        "seed": plan.recipe.seed,
+        "data_sha256": {"demonstrations": plan.data_sha256},
+        "demonstrations": len(plan.items),
+        "from_rollouts": str(from_rollouts) if from_rollouts else None,
+        "processes": world_size(),
+        **plan.taught,
+        "env_sha256": plan.interaction.sha256 or None,
+        "box_frame": plan.builder.family.box_frame,
+    }
+
+
+def _report_sft(summary: dict[str, Any], settings: Any, as_json: bool) -> None:
+    model = settings.run_dir / "checkpoints" / f"global_step_{summary['steps']}" / "model"
+    if as_json:
+        print(json.dumps({**summary, "run": str(settings.run_dir), "model": str(model) if model.is_dir() else None}))
+        return
+    console.print(f"{settings.run_dir}: {summary['status']} after {summary['steps']} steps, {summary['seconds']:.0f} s")
+    if summary["reason"]:
+        console.print(summary["reason"], markup=False)
+    if model.is_dir():
+        console.print(f"GRPO from here: medrl train RECIPE model.path={model} sft.steps=0", soft_wrap=True)
 
 
 def _report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:

@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from medrl.data.sample import Sample
 from medrl.data.source import DataSet, load, tell_reasons
-from medrl.dialogue.prompts import load_style
+from medrl.dialogue.prompts import PromptStyle, load_style
+from medrl.dialogue.taught import check_taught, taught_with
 from medrl.dialogue.tokens import PromptBuilder
 from medrl.errors import MedrlError
-from medrl.learning.cold_start import imitated
+from medrl.learning.demonstrations import imitated
 from medrl.learning.model import load_config, load_processor, pick_device
 from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
@@ -32,46 +34,42 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     rewards: list[LoadedReward] = []
     report = progress or (lambda what, done, total: None)
     report("reading data", 0, 3)
-    with _collecting(problems):
+    with collecting(problems):
         train = load_split(recipe, "train", beside)
     report("reading data", 1, 3)
-    with _collecting(problems):
+    with collecting(problems):
         val = load_split(recipe, "val", beside)
     report("reading data", 2, 3)
     if recipe.sft.steps:
-        with _collecting(problems):
+        with collecting(problems):
             own = recipe.data.demonstrations or recipe.data.demonstration_options
             demonstrations = load_split(recipe, "demonstrations", beside) if own else train
     report("reading data", 3, 3)
-    with _collecting(problems):
+    with collecting(problems):
         rewards = load_rewards(recipe.rewards, beside)
-    with _collecting(problems):
+    with collecting(problems):
         interaction = load_interaction(recipe.env, beside)
-    with _collecting(problems):
+    with collecting(problems):
         style = load_style(recipe.prompt.style, beside, interaction.tools if interaction else ())
-    with _collecting(problems):
+    with collecting(problems):
         processor = load_processor(recipe.model.path)
         problems += _family_faults(recipe, processor[1])
-    with _collecting(problems):
+    with collecting(problems):
         pick_device(recipe.engine.device)
         problems += _cluster_faults(recipe)
+    if style and (interaction or not recipe.env.use):
+        with collecting(problems):
+            tools = interaction.tools if interaction else ()
+            check_taught(recipe.model.path, taught_with(style, tools, recipe.env.action_format))
     if problems or train is None or val is None or style is None or processor is None:
         raise MedrlError("\n".join(problems))
-    builder = PromptBuilder(
-        processor[0],
-        processor[1],
-        style,
-        min_pixels=recipe.model.min_pixels,
-        max_pixels=recipe.model.max_pixels,
-        max_prompt_tokens=recipe.sampling.max_prompt_tokens,
-        root=train.root,
-    )
+    builder = make_builder(recipe, processor, style, train.root)
     problems += _data_faults(recipe, train, val, demonstrations)
     everything = [*train.samples, *val.samples, *(demonstrations.samples if demonstrations else [])]
     longest, faults = _count(builder, everything, recipe.sampling.max_prompt_tokens, report)
     problems += faults
     if interaction and demonstrations and not problems:
-        with _collecting(problems):  # an action the environment refuses would be learnt
+        with collecting(problems):  # an action the environment refuses would be learnt
             tried = demonstrations.samples[:TRIED_DEMONSTRATIONS]
             imitated(builder, [builder.build(sample) for sample in tried], interaction)
     if not problems:
@@ -119,6 +117,18 @@ def load_split(recipe: Recipe, name: str, beside: Path | None = None) -> DataSet
     return replace(items, samples=kept[: recipe.val.max_samples] if name == "val" else kept)
 
 
+def make_builder(recipe: Recipe, processor: tuple[Any, ImageFamily], style: PromptStyle, root: Path) -> PromptBuilder:
+    return PromptBuilder(
+        processor[0],
+        processor[1],
+        style,
+        min_pixels=recipe.model.min_pixels,
+        max_pixels=recipe.model.max_pixels,
+        max_prompt_tokens=recipe.sampling.max_prompt_tokens,
+        root=root,
+    )
+
+
 def _cluster_faults(recipe: Recipe) -> list[str]:
     """What engine verl cannot do, or not on this machine; nothing for engine local."""
     if recipe.engine.name != "verl":
@@ -155,7 +165,7 @@ def _cluster_plan(recipe: Recipe, longest_prompt: int) -> tuple[list[str], list[
 
 
 @contextmanager
-def _collecting(problems: list[str]) -> Iterator[None]:
+def collecting(problems: list[str]) -> Iterator[None]:
     """Keep a MedrlError's text and go on, so that the next fault is found too."""
     try:
         yield
@@ -178,14 +188,19 @@ def _data_faults(recipe: Recipe, train: DataSet, val: DataSet, demonstrations: D
             "no demonstration (extra_info.demonstration). Use data that has them, or sft.steps=0."
         )
     for name, items in (("train", train), ("val", val)):
-        rows = len(items.refused) + len(items.samples)
-        share = len(items.refused) / rows
-        if share > recipe.data.max_refused:
-            problems.append(
-                f"data.{name}={getattr(recipe.data, name)}: {len(items.refused)} of {rows} rows cannot be used"
-                f"{tell_reasons(items.refused)}. Mend them, or set data.max_refused={share + 0.005:.2f} to train without them."
-            )
+        problems += refused_faults(recipe, name, items)
     return problems
+
+
+def refused_faults(recipe: Recipe, name: str, items: DataSet) -> list[str]:
+    rows = len(items.refused) + len(items.samples)
+    share = len(items.refused) / rows
+    if share <= recipe.data.max_refused:
+        return []
+    return [
+        f"data.{name}={getattr(recipe.data, name) or recipe.data.train}: {len(items.refused)} of {rows} rows cannot be used"
+        f"{tell_reasons(items.refused)}. Mend them, or set data.max_refused={share + 0.005:.2f} to train without them."
+    ]
 
 
 def _reward_faults(rewards: Sequence[LoadedReward], builder: PromptBuilder, samples: Sequence[Sample]) -> list[str]:
@@ -200,7 +215,7 @@ def _reward_faults(rewards: Sequence[LoadedReward], builder: PromptBuilder, samp
                 f"no reward applies to questions of kind {kind}, such as {sample.id}. Add one, or set data.kinds."
             )
             continue
-        with _collecting(problems):
+        with collecting(problems):
             probe(rewards, builder.build(sample))
     return problems
 

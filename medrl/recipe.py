@@ -115,10 +115,13 @@ class Training:
 @dataclass
 class Sft:
     steps: int = 0  # supervised cold start before GRPO; 0: none
-    batch_size: int = 32
+    batch_size: int = 32  # demonstrations per optimizer step, over all processes
     lr: float = 1e-5
     warmup_steps: int = 0
     weight_decay: float = 0.01
+    # the rest is for `medrl sft`
+    micro_batch_size: int = 4  # demonstrations in memory at once in each process
+    parallel: str = "none"  # none: one device; ddp, fsdp, zero2 or zero3: engine.gpus_per_node processes
 
 
 @dataclass
@@ -191,6 +194,7 @@ CHOICES = {
         None, "token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm",
     ),
     "optimizer.schedule": ("constant", "cosine", "linear"),
+    "sft.parallel": ("none", "ddp", "fsdp", "zero2", "zero3"),
     "env.action_format": ("hermes", "thought_action", "grounding"),
     "engine.name": ("local", "verl"),
     "engine.device": ("auto", "cpu", "cuda"),
@@ -198,8 +202,8 @@ CHOICES = {
 }  # fmt: skip
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply overrides; MedrlError lists every mistake at once."""
+def load_recipe(path: Path, overrides: Sequence[str] = (), suffix: str = "") -> Recipe:
+    """Read a recipe and apply overrides; MedrlError lists every mistake at once. `suffix`: of a name that is not given."""
     if not path.is_file():
         near = ", ".join(str(other) for other in sorted(path.parent.glob("*.yaml"))[:8]) if path.parent.is_dir() else ""
         raise MedrlError(f"{path}: no such recipe." + (f" That folder has: {near}." if near else ""))
@@ -215,7 +219,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise MedrlError(
             f"{path}: found {type(given).__name__}, expected a mapping of keys such as model, data, rewards."
         )
-    return recipe_from(given, str(path), default_name=path.stem)
+    return recipe_from(given, str(path), default_name=path.stem + suffix)
 
 
 def recipe_from(given: dict[Any, Any], place: str, default_name: str) -> Recipe:
@@ -355,7 +359,7 @@ def _contradictions(config: DictConfig) -> list[str]:
     positive = (
         "training.steps training.prompts_per_step training.minibatches training.micro_batch_size sampling.max_new_tokens "
         "sampling.max_prompt_tokens val.every val.attempts checkpoint.every checkpoint.keep engine.rows_at_once "
-        "model.min_pixels sft.batch_size env.max_images"
+        "model.min_pixels sft.batch_size sft.micro_batch_size env.max_images"
     )
     for key in positive.split():
         if (value := OmegaConf.select(config, key)) < 1:

@@ -5,7 +5,7 @@ import asyncio
 from makers import builder
 
 from medrl.data.adapters import phantom_detail
-from medrl.learning.cold_start import Script
+from medrl.learning.demonstrations import Script
 from medrl.recipe import Env
 from medrl.rollout.episode import run_episode
 from medrl.rollout.interaction import load_interaction

@@ -46,7 +46,7 @@ def train(
 
             yield from _steps(plan, run, log, tell, stop)
 
-    return attempt(run, plan.recipe, "verl", steps)
+    return attempt(run, plan.recipe.training.steps, "verl", steps)
 
 
 def _steps(

@@ -53,6 +53,11 @@ class Sample:
         return (given,) if isinstance(given, str) else tuple(given)
 
     @property
+    def observations(self) -> tuple[dict[str, Any], ...]:
+        """What was answered between the replies of the demonstration, where the data say so: text, and images as above."""
+        return tuple(self.extra_info.get("observations") or ())
+
+    @property
     def question(self) -> str:
         """The last user message without its image placeholders."""
         users = [message["content"] for message in self.messages if message["role"] == "user"]

@@ -144,7 +144,8 @@ def _refused(sample: Sample, root: Path) -> Refused | None:
     """Why a sample is no use, or None; of an image given by its path only the place is looked at, not the file."""
     if reason := check(sample):
         return Refused(sample.id, reason)
-    for image in sample.images:
+    shown = [image for observation in sample.observations for image in observation.get("images") or ()]
+    for image in [*sample.images, *shown]:
         if image.get("bytes") is None:
             place = f"{sample.id}, image {image['path']}"
             try:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from medrl.errors import MedrlError
-from medrl.recipe import Recipe
 from medrl.record.report import write_report
 from medrl.record.run import Run
 
@@ -21,15 +20,16 @@ class StopRequest:
     reason: str | None = None
 
 
-def attempt(run: Run, recipe: Recipe, engine: str, steps: Callable[[StopRequest], Iterator[int]]) -> dict[str, Any]:
-    """Draw GRPO step counts from `steps` until it ends; returns summary.json. Leaves a summary also when it raises."""
+def attempt(run: Run, wanted: int, engine: str, steps: Callable[[StopRequest], Iterator[int]]) -> dict[str, Any]:
+    """Draw step counts from `steps` until it ends, which should be at `wanted`; returns summary.json. Leaves a summary also
+    when it raises."""
     started, status, reason, done = time.perf_counter(), "failed", None, 0
     stop = StopRequest()
     try:
-        with _stop_on_signal(stop):
+        with stop_on_signal(stop):
             for count in steps(stop):
                 done = count
-        status, reason = ("stopped", stop.reason) if done < recipe.training.steps else ("completed", None)
+        status, reason = ("stopped", stop.reason) if done < wanted else ("completed", None)
     except BaseException as error:
         reason = str(error) if isinstance(error, MedrlError) else f"{type(error).__name__}: {error}"
         raise
@@ -48,7 +48,7 @@ def attempt(run: Run, recipe: Recipe, engine: str, steps: Callable[[StopRequest]
 
 
 @contextmanager
-def _stop_on_signal(stop: StopRequest) -> Iterator[None]:
+def stop_on_signal(stop: StopRequest) -> Iterator[None]:
     """SIGTERM or Ctrl-C: finish the step, save, write the summary. A second one ends at once."""
 
     def ask(number: int, frame: object) -> None:

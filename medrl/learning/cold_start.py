@@ -3,7 +3,6 @@
 It uses the same prompts, token builder and log-probabilities as GRPO, so nothing shifts between the two.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,18 +10,14 @@ from typing import Any
 import torch
 
 from medrl.data.sample import Sample
-from medrl.dialogue.tokens import Prompt, PromptBuilder
-from medrl.errors import MedrlError
+from medrl.dialogue.tokens import PromptBuilder
 from medrl.learning.batches import batch_indices
+from medrl.learning.demonstrations import imitated
 from medrl.learning.policy import Policy
 from medrl.learning.update import learning_rate, make_optimizer, set_learning_rate
 from medrl.recipe import Optimizer, Sft
-from medrl.rollout.episode import run_episode
 from medrl.rollout.interaction import Interaction
 from medrl.rollout.seeds import derive_seed
-from medrl.rollout.types import Generation, Rollout, Sampling
-
-LONGEST = 1_000_000  # tokens of a demonstration: never cut
 
 
 def cold_start(
@@ -71,54 +66,3 @@ def cold_start(
                 "time/step_s": time.perf_counter() - started,
             }
         )
-
-
-def imitated(
-    builder: PromptBuilder, prompts: Sequence[Prompt], interaction: Interaction | None = None
-) -> list[Rollout]:
-    """Demonstrations as the rollouts they would have been, an environment's answers included: same tokens, same mask.
-
-    MedrlError for a sample without a demonstration, or with one whose actions the environment refuses.
-    """
-
-    async def everything() -> list[Rollout]:
-        return [await _imitated(builder, prompt, interaction) for prompt in prompts]
-
-    return asyncio.run(everything())  # once a batch: asyncio writes out every tensor of a task's result when it begins
-
-
-async def _imitated(builder: PromptBuilder, prompt: Prompt, interaction: Interaction | None) -> Rollout:
-    replies = builder.demonstration(prompt)
-    if not replies:
-        raise MedrlError(
-            f"{prompt.sample.id}: no demonstration (extra_info.demonstration), but sft.steps asks for a cold start. "
-            "Use data that has them, or sft.steps=0."
-        )
-    script = Script(builder, replies)
-    rollout = await run_episode(script, builder, prompt, 0, Sampling(max_new_tokens=LONGEST), interaction)
-    if script.left:
-        raise MedrlError(
-            f"{prompt.sample.id}: the demonstration has {len(replies)} turns, but the episode ended "
-            f"({rollout.end_reason}) after {len(replies) - len(script.left)}. Mend it, or raise env.max_turns."
-        )
-    if rollout.missing:
-        raise MedrlError(
-            f"{prompt.sample.id}: the demonstration cannot be imitated: {', '.join(rollout.missing.values())}."
-        )
-    if faults := [turn.fault for turn in rollout.turns if turn.fault]:
-        raise MedrlError(f"{prompt.sample.id}: the environment refuses an action of the demonstration: {faults[0]}.")
-    return rollout
-
-
-class Script:
-    """An engine that says what it was given, reply after reply."""
-
-    def __init__(self, builder: PromptBuilder, replies: Sequence[str]) -> None:
-        self.builder, self.left = builder, list(replies)
-
-    async def generate(self, prompt: Prompt, token_ids: Sequence[int], sampling: Sampling) -> Generation:
-        ids = self.builder.encode_reply(self.left.pop(0))
-        said = ids[:-1]
-        if said and (said[-1] in sampling.stop_ids or (sampling.end and sampling.end.ends(said))):
-            ids = said  # generation would have stopped there
-        return Generation(ids, [0.0] * len(ids), "eos")

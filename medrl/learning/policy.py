@@ -73,7 +73,7 @@ class Policy:
         """Run each prompt once."""
         ids, mask = self.pad([prompt.token_ids for prompt in prompts], left=True)
         cache = DynamicCache(config=self.core.config)
-        positions = self._positions(ids, mask, prompts)
+        positions = self.positions(ids, mask, prompts)
         hidden = self._run(ids, mask, positions, prompts, cache)
         return Reading(cache, mask, positions.amax(dim=(0, 2)) + 1, hidden[:, -1])
 
@@ -99,7 +99,7 @@ class Policy:
         """Hidden states that predict each response token, (rows, T, hidden), each sequence run whole and unshared."""
         sequences = [[*prompt.token_ids, *response] for prompt, response in zip(prompts, responses)]
         ids, mask = self.pad(sequences, left=False)
-        hidden = self._run(ids, mask, self._positions(ids, mask, prompts), prompts, None)
+        hidden = self._run(ids, mask, self.positions(ids, mask, prompts), prompts, None)
         longest = max(len(response) for response in responses)
         starts = torch.tensor([len(prompt.token_ids) - 1 for prompt in prompts], device=self.device)
         columns = (starts[:, None] + torch.arange(longest, device=self.device)).clamp(max=hidden.shape[1] - 1)
@@ -227,7 +227,7 @@ class Policy:
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.compute_dtype == torch.bfloat16)
 
-    def _positions(self, ids: Tensor, mask: Tensor, prompts: Sequence[Prompt]) -> Tensor:
+    def positions(self, ids: Tensor, mask: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         """Rotary positions (3, rows, length), all three alike where pictures have none of their own; padding stands at 0."""
         if not self.turns_by_grid:
             return (mask.cumsum(1) - 1).clamp(min=0).expand(3, -1, -1)

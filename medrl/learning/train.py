@@ -72,7 +72,7 @@ def train(plan: Plan, run: Run, observe: Callable[[dict[str, Any]], None] = lamb
         with closing(ExternalLoggers(recipe, run.folder)) as loggers:
             yield from _steps(Local(plan, run, observe, loggers, model, sampling, stop))
 
-    return attempt(run, plan.recipe, "local", steps)
+    return attempt(run, plan.recipe.training.steps, "local", steps)
 
 
 def _steps(state: Local) -> Iterator[int]:

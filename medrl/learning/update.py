@@ -75,9 +75,14 @@ def make_optimizer(policy: Policy, settings: Optimizer) -> torch.optim.AdamW:
 def adamw(parameters: Iterable[Tensor], settings: Optimizer) -> torch.optim.AdamW:
     """AdamW over those that are trainable; norms and biases are not decayed. Shared by both engines."""
     trainable = [value for value in parameters if value.requires_grad]
+    # ZeRO-3 shows a shared-out weight as an empty row and keeps its shape beside it
+    flat = [len(getattr(value, "ds_shape", value.shape)) <= 1 for value in trainable]
     groups = [
-        {"params": [value for value in trainable if value.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [value for value in trainable if value.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [value for value, is_flat in zip(trainable, flat) if not is_flat],
+            "weight_decay": settings.weight_decay,
+        },
+        {"params": [value for value, is_flat in zip(trainable, flat) if is_flat], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2))
 

@@ -44,7 +44,7 @@ class Run:
         self.checkpoints = folder / "checkpoints"
 
     @classmethod
-    def open(cls, recipe: Recipe, *, fresh: bool = False) -> "Run":
+    def open(cls, recipe: Recipe, *, fresh: bool = False, command: str = "train") -> "Run":
         """Create or reopen the recipe's run directory. `fresh` moves an existing one aside instead of resuming it.
 
         Raises MedrlError, listing what changed, when the directory holds a run of another recipe.
@@ -67,6 +67,11 @@ class Run:
                     "Give the new run another name (name=…), undo the change, or start over with --fresh "
                     "(the old run is kept aside)."
                 )
+            made_by = run.card().get("command", f"medrl {command}").split()[1]
+            if made_by != command:
+                raise MedrlError(
+                    f"{folder} holds a run of `medrl {made_by}`, not of `medrl {command}`. Give the new run another name (name=…)."
+                )
         elif folder.exists() and any(folder.iterdir()):
             raise MedrlError(
                 f"{folder} exists and is not a run of medrl. Give the run another name (name=…) or runs_dir=…."
@@ -74,6 +79,23 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(stored, to_yaml(recipe))
         return run
+
+    def card(self) -> dict[str, Any]:
+        """card.json as it stands; empty before it is written."""
+        path = self.folder / "card.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def cut_journal(self, step: int) -> None:
+        """Drop the cold-start entries after `step`: a resume makes them again."""
+        entries = self.journal.read_text(encoding="utf-8").splitlines() if self.journal.exists() else []
+        kept = []
+        for line in entries:
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line)
+            except ValueError:  # the line that was being written when the run was killed
+                continue
+        write_text(self.journal, "".join(f"{line}\n" for line in kept))
 
     def rewind(self) -> Path | None:
         """Find the newest whole checkpoint and cut the journal back to it; None, and an empty journal, when there is none."""
@@ -165,7 +187,7 @@ class Run:
         path = self.folder / "card.json"
         card = {"medrl": medrl.__version__, "git_commit": _git_commit(), "python": sys.version.split()[0], **facts}
         card["packages"] = {name: found for name in PACKAGES if (found := _version(name))}
-        before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else card
+        before = self.card() or card
         if before["data_sha256"] != card["data_sha256"]:
             raise MedrlError(
                 f"{self.folder}: the data differs from what the run began with (card.json, data_sha256), so its steps would see "
@@ -226,6 +248,7 @@ def rollout_row(rollout: Rollout, step: int) -> dict[str, Any]:
         "reply": rollout.text,
         **({"turns": [asdict(turn) for turn in rollout.turns]} if rollout.turns else {}),
         "tokens": len(rollout.token_ids),
+        "token_ids": rollout.token_ids,  # never made again from text: `medrl sft --from-rollouts` trains on these
         "end_reason": rollout.end_reason,
         "reward": rollout.reward,
         "scores": rollout.scores,

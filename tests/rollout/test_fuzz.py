@@ -10,7 +10,6 @@ from playing import ANSWER, making, play
 
 from medrl.record.run import rollout_row
 from medrl.rollout.interaction import load_interaction
-from medrl.scoring.rewards import record_of
 
 
 @pytest.mark.parametrize("seed", [1])
@@ -38,8 +37,7 @@ def test_whole_episodes_of_odd_replies_can_be_journalled(action_format, tmp_path
         assert len(played.token_ids) == len(played.mask) == sum(sum(turn.tokens) for turn in played.turns)
         for turn in played.turns:
             assert turn.confirmed is None or turn.fault is None
-        assert record_of(played)["actions"] == [turn.confirmed for turn in played.turns if turn.confirmed is not None]
-        confirmed += len(record_of(played)["actions"])
+        confirmed += sum(turn.confirmed is not None for turn in played.turns)
         json.dumps(rollout_row(played, 0), ensure_ascii=False, allow_nan=False).encode()
     assert confirmed >= 3
 

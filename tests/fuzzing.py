@@ -179,9 +179,14 @@ def _check_credit(said: str, text: str) -> None:
     extra = {"options": {"A": "MRI", "B": "CT"}, "rollout": {**record, "end_reason": "eos"}}
     for score in SCORES:
         assert score("test", said, "B", extra)["score"] <= 0, (score.__module__, said[:200])
+    assert CURIOSITY([{"extra_info": extra}])[0]["score"] <= 0, said[:200]
 
 
-SCORES = [load_plugin(f"rewards/{name}.py", "compute_score").target for name in ("tool", "tool_cost")]
+SCORES = [
+    load_plugin(f"rewards/{name}.py", "compute_score").target
+    for name in ("tool", "tool_cost", "tool_discount", "refused")
+]
+CURIOSITY = load_plugin("rewards/curiosity.py", "compute_group_scores").target
 
 if __name__ == "__main__":
     count, started = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000, time.perf_counter()

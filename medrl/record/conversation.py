@@ -267,14 +267,18 @@ def _facts(row: Row, confirmed: Mapping[str, Any], novel: bool) -> Iterator[tupl
 
 
 def _novel(row: Row, told: Sequence[Mapping[str, Any]]) -> dict[int, bool]:
-    """By turn: whether its confirmed region shows something new, as the tool rewards count it."""
+    """By turn: whether what was confirmed shows something new, as the tool rewards count it."""
     actions: dict[int, dict[str, Any]] = {}
     for place, turn in enumerate(told):
         confirmed = dict_of(turn, "confirmed")
-        if _box(confirmed.get("box_px_original")):
-            actions[place] = {
-                "box_px_original": confirmed["box_px_original"], "source": integer_of(confirmed.get("source")),
-            }  # fmt: skip
+        if not confirmed:
+            continue
+        actions[place] = {**confirmed, "source": integer_of(confirmed.get("source"))}
+        if not _box(confirmed.get("box_px_original")):
+            actions[place].pop("box_px_original", None)
+        brought = confirmed.get("documents")
+        if not isinstance(brought, list) or not all(isinstance(one, (str, int)) for one in brought):
+            actions[place].pop("documents", None)
     given = row.get("image_sizes_px")
     sizes = [size_at(given, index) or (0, 0) for index in range(len(given))] if isinstance(given, list) else []
     counted = looks({"actions": list(actions.values()), "image_sizes": sizes})

@@ -194,6 +194,9 @@ class _Trainer(Trainer):
     """The Trainer with the cold start's optimizer and rate, and two of its faults mended."""
 
     schedule: Optimizer
+    is_fsdp_enabled: bool
+    optimizer: Any
+    lr_scheduler: Any
 
     def create_accelerator_and_postprocess(self) -> None:
         super().create_accelerator_and_postprocess()

@@ -251,3 +251,9 @@ def test_no_network_and_no_heavy_import_for_help():
 def test_rows_of_the_fixture_are_verls(here):
     sample = make_sample(id="a", data_source="t", question="q", images=[], ground_truth=3, kind="count", split="x")
     assert set(to_row(sample)) == {"data_source", "prompt", "images", "ability", "reward_model", "extra_info"}
+
+
+def test_sft_needs_demonstrations_and_says_so_before_it_starts(here, monkeypatch, capsys):
+    code, _, err = run(monkeypatch, capsys, "sft", "mine.yaml", "sft.steps=1", "sft.batch_size=8")
+    assert code == 2 and "t/0: no demonstration (extra_info.demonstration)" in err and "… and 3 more" in err
+    assert not (here / "runs").exists()

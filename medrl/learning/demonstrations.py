@@ -82,10 +82,9 @@ async def _imitated(
         )
     if observations and interaction and not acting:
         return _as_it_stands(builder, prompt, replies, interaction)
+    playing = interaction if acting else None
     script = Script(builder, replies)
-    rollout = await run_episode(
-        script, builder, prompt, 0, Sampling(max_new_tokens=LONGEST), interaction if acting else None
-    )
+    rollout = await run_episode(script, builder, prompt, 0, Sampling(max_new_tokens=LONGEST), playing)
     if script.left:
         remedy = "raise env.max_turns" if acting else "name the environment it was made with (env.use)"
         raise MedrlError(
@@ -144,8 +143,7 @@ def _as_it_stands(
     for number, reply in enumerate(replies):
         said = _ids(builder, reply, sampling)
         seen: list[int] = []
-        text: str | None = None
-        pictures: list[Image] = []
+        text, pictures = "", list[Image]()
         if number < len(replies) - 1:
             text, pictures = _recorded(builder, prompt.sample.observations[number])
             seen = builder.between_turns(said, interaction.wrapped(text), [picture.size for picture in pictures])
@@ -155,7 +153,9 @@ def _as_it_stands(
             patches = builder.patches(pictures, prompt.sample.id)
             added = added.followed_by(patches) if added else patches
         said_text = builder.decode(said)
-        turns.append(Turn(said_text, observation=text, images=len(pictures), tokens=(len(said), len(seen))))
+        turns.append(
+            Turn(said_text, observation=text if seen else None, images=len(pictures), tokens=(len(said), len(seen)))
+        )
     final = interaction.protocol.answer(turns[-1].text)
     return Rollout(prompt, 0, token_ids, mask, [0.0] * len(token_ids), final, "eos", turns, added)
 

@@ -130,6 +130,13 @@ def test_options_leave_out_what_the_recipe_says_itself(folder):
     assert sample.observations == () and len(sample.demonstration) == 2
 
 
+def test_a_choice_keeps_its_options_and_is_refused_without(folder):
+    asked = {**MS_SWIFT, "kind": "choice"}
+    sample, refused = read(folder, {**asked, "options": {"A": "rows", "B": "plain"}}, asked)
+    assert sample.kind == "choice" and sample.options == {"A": "rows", "B": "plain"}
+    assert "none of the options" in refused.reason
+
+
 def turns(*roles):
     return {"messages": [{"role": role, "content": "x"} for role in roles], "images": []}
 

@@ -42,10 +42,18 @@ def test_the_answer_is_the_pattern_of_the_lesion_that_is_asked_about():
     for sample in read(None, "val", n=40):
         row, column = map(int, re.search(r"row (\d) column (\d)", sample.question).groups())
         assert sample.extra_info["lesion_boxes"] == [[112 * (column - 1), 112 * (row - 1), 112 * column, 112 * row]]
+    for sample in [*read(None, "val", n=40), *read(None, "val", n=40, grid=2)]:
         grey = inside(sample)
         along, down = np.abs(np.diff(grey, axis=1)).mean(), np.abs(np.diff(grey, axis=0)).mean()
         seen = {(False, True): "rows", (True, False): "columns", (True, True): "squares", (False, False): "plain"}
         assert sample.options[sample.ground_truth] == seen[bool(along > 20), bool(down > 20)]
+
+
+def test_four_lesions_are_named_by_their_corner():
+    for sample in read(None, "val", n=20, grid=2):
+        down, across = re.search(r"at the (upper|lower) (left|right)\?", sample.question).groups()
+        left, top = sample.extra_info["lesion_boxes"][0][:2]
+        assert (top, left) == (112 * (down == "lower"), 112 * (across == "right"))
 
 
 def test_every_other_demonstration_looks():

@@ -13,6 +13,7 @@ from medrl import preflight
 from medrl.dialogue.taught import FILE
 from medrl.errors import MedrlError
 from medrl.learning.cold_start import cold_start
+from medrl.learning.demonstrations import imitated
 from medrl.learning.model import load_model
 from medrl.learning.parallel import parallel_faults
 from medrl.learning.sft import fine_tune, newest_checkpoint
@@ -151,3 +152,21 @@ def test_a_name_that_is_not_given_tells_the_stages_apart(tmp_path):
     (tmp_path / "zoom.yaml").write_text(text)
     assert load_recipe(tmp_path / "zoom.yaml", suffix="_sft").name == "zoom_sft"
     assert load_recipe(tmp_path / "zoom.yaml", ["name=mine"], suffix="_sft").name == "mine"
+
+
+def test_the_correct_rollouts_of_a_run_teach_what_their_text_does(tmp_path):
+    steps = {"sft": {"steps": 1}, "data": {"demonstrations": "train", "train_options": {"n": 8}}}
+    steps["data"]["demonstration_options"] = {"n": 8}
+    told = check_sft(sft_recipe(tmp_path, "told", **steps))
+    rollouts = imitated(told.builder, [told.builder.build(item.sample) for item in told.items], told.interaction)
+    for rollout in rollouts:
+        rollout.scores = {"answer/score": 1.0}
+    sampled = Run(tmp_path / "sampled")
+    sampled.folder.mkdir()
+    sampled.write_rollouts(1, rollouts)
+    kept = check_sft(sft_recipe(tmp_path, "kept", **steps), from_rollouts=sampled.folder)
+    assert all(item.whole for item in kept.items) and kept.data_sha256 != told.data_sha256
+    found = [journal(tune(plan.recipe, plan)[1].folder, "sft/loss") for plan in (told, kept)]
+    assert found[0] == found[1]
+    with pytest.raises(MedrlError, match="has no reward 'tool'; it has answer"):
+        check_sft(sft_recipe(tmp_path, "kept", **steps), from_rollouts=sampled.folder, keep="tool=1")

@@ -61,7 +61,7 @@ def _item(split: str, number: int, seed: int, grid: int, size_px: int, tool: str
     return make_sample(
         id=f"phantom_detail/{number}",
         data_source="phantom_detail",
-        question=f"What is inside the lesion at row {row + 1} column {column + 1}? A) rows, B) columns, C) squares, D) plain",
+        question=f"What is inside the lesion {_where(row, column, grid)}? A) rows, B) columns, C) squares, D) plain",
         images=[{"bytes": buffer.getvalue()}],
         ground_truth="ABCD"[kind],
         kind="choice",
@@ -72,6 +72,12 @@ def _item(split: str, number: int, seed: int, grid: int, size_px: int, tool: str
         lesion_boxes=[box],
         demonstration=_demonstration(PATTERNS[kind], box, tool),
     )
+
+
+def _where(row: int, column: int, grid: int) -> str:
+    if grid == 2:
+        return f"at the {('upper', 'lower')[row]} {('left', 'right')[column]}"
+    return f"at row {row + 1} column {column + 1}"
 
 
 def _demonstration(pattern: str, box: list[int], tool: str | None) -> list[str]:

@@ -22,7 +22,18 @@ from medrl.dialogue.answers import normalise
 from medrl.errors import MedrlError
 
 ANSWER = ("answer", "solution", "ground_truth")
-OWN_COLUMNS = {*ANSWER, "messages", "conversations", "images", "image", "id", "data_source", "tools", "split"}
+OWN_COLUMNS = {
+    *ANSWER,
+    "messages",
+    "conversations",
+    "images",
+    "image",
+    "id",
+    "data_source",
+    "tools",
+    "split",
+    "options",
+}
 NUMBER = r"\s*(-?\d+(?:\.\d+)?)\s*"
 BOX = re.compile(rf'("bbox_2d"\s*:\s*)\[{",".join([NUMBER] * 4)}\]')
 ANSWERED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
@@ -42,7 +53,8 @@ def read(
     `boxes`: "original" where the actions name places in pixels of the first picture as it lies on disk (DeepEyes, verl):
     they are then written in the frame of the model that learns; "as_given" leaves them. `observations`: false forgets
     what was answered, so that the recipe's environment answers anew. `system`: false leaves out the file's own system
-    turn, since the recipe's prompt already says what to do. `kind`: of the answers, where a record has none of its own.
+    turn, since the recipe's prompt already says what to do. `kind`: of the answers, where a record has none of its own
+    (a choice needs its `options`, letter to text).
     """
     check_one_of("trajectories", "boxes", boxes, ("as_given", "original"))
     path = find_file("trajectories", root or Path.cwd(), (split, f"{split}.jsonl", f"{split}.parquet"))
@@ -110,6 +122,7 @@ def _sample(
     sample_id = as_text(row.get("id")) or place.replace(" ", "/")
     extra = {
         "id": sample_id, "split": stem, "kind": kind, **plain, "demonstration": replies,
+        **({"options": row["options"]} if isinstance(row.get("options"), dict) else {}),
         **({"observations": recorded} if observations and recorded else {}),
     }  # fmt: skip
     sample = Sample(

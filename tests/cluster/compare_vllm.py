@@ -11,7 +11,8 @@ def main(folder: Path) -> None:
     from medrl import preflight
     from medrl.cluster.driver import prepare_environment
     from medrl.cluster.settings import IN_ENGINE, Machine
-    from medrl.learning.model import forbidden_ids, load_model, stop_ids
+    from medrl.dialogue.control import forbidden_ids
+    from medrl.learning.model import load_model, stop_ids
     from medrl.recipe import load_recipe
 
     recipe = load_recipe(

@@ -30,10 +30,19 @@ def test_every_control_token_is_found_wherever_it_stands(family, ended):
     assert made.forbidden_in([5, 6, 7], ended) is None
 
 
+def test_a_token_that_stands_for_pixels_ends_no_reply():
+    pixels = {*chat_models.VISION, "<img>", "</img>", "<IMG_CONTEXT>", "<video>"}
+    known = {token for family in chat_models.FAMILIES for token in chat_models.builder(family).control_ids.values()}
+    assert {token for token in known if is_vision(token)} == pixels
+    made = chat_models.builder("internvl")
+    context, end = made.image_token_id, made.tokenizer.eos_token_id
+    assert made.forbidden_in([5, context], ended=True) == "<IMG_CONTEXT>" and made.forbidden_in([5, end], True) is None
+
+
 TOKENS = control_tokens(chat_models.tokenizer("internvl")).values()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from([*TOKENS, "<", "|", "im_end|>", "ä", " ", "\n", "<|im_"]), max_size=8).map("".join))
 def test_the_pieces_of_a_text_are_the_text_and_spell_no_control_token(text):
     pieces = plain_pieces(text, TOKENS)

@@ -10,7 +10,7 @@ import chat_models
 import pytest
 from dialogues import play
 
-FEW, ALL = 8, 1000
+FEW, ALL = 6, 1000
 
 
 def conversation(made, played, interaction, decode):
@@ -137,7 +137,7 @@ def test_a_thousand_dialogues(family):
 def test_no_budget_parts_a_picture_from_its_tokens(family):
     made = chat_models.builder(family)
     played, _, _ = play(made, 0)
-    step = max(7, len(played.token_ids) // 12)
+    step = max(7, len(played.token_ids) // 6)
     assert sum(turn.images for turn in played.turns) > 1
     for budget in range(1, len(played.token_ids) + step, step):
         agree(made, play(made, 0, budget)[0])

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from medrl.errors import MedrlError
+from medrl.terminal import console, print_facts, report, report_sft
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -22,7 +21,6 @@ app = typer.Typer(
 )  # fmt: skip
 data_app = typer.Typer(no_args_is_help=True, help="Look at data, or write it as a parquet file in verl's format.")
 app.add_typer(data_app, name="data")
-console = Console(highlight=False)
 
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe such as recipes/quickstart.yaml.", show_default=False)]
 Overrides = Annotated[
@@ -53,7 +51,7 @@ def train(
         folder = Run.open(settings).folder
         if not as_json:
             console.print(f"{folder} is already complete. Run it again with --fresh, or give it another name (name=…).")
-        _report(done, folder, as_json)
+        report(done, folder, as_json)
         return
     with TrainingProgress(settings, console, quiet=as_json) as progress:
         plan = preflight.check(settings, beside, progress.working)
@@ -69,7 +67,7 @@ def train(
             from medrl.learning.train import train as train_here
 
             summary = train_here(plan, run, progress.entry)
-    _report(summary, run.folder, as_json)
+    report(summary, run.folder, as_json)
 
 
 @app.command()
@@ -101,7 +99,7 @@ def sft(
     done = _read_json(settings.run_dir / "summary.json")
     if done and done["status"] == "completed" and not fresh and not started:
         Run.open(settings, command="sft")
-        _report_sft(done, settings, as_json)
+        report_sft(done, settings, as_json)
         return
     several = settings.sft.parallel != "none" and not started
     with TrainingProgress(settings, console, quiet=as_json or not first) as progress:
@@ -123,7 +121,7 @@ def sft(
     if several:
         os.execv(command[0], command)
     if first:
-        _report_sft(summary, settings, as_json)
+        report_sft(summary, settings, as_json)
 
 
 @app.command()
@@ -152,7 +150,7 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJson =
     }
     if settings.engine.name == "verl":
         facts |= _cluster_facts(settings, plan, recipe, overrides or [])
-    _print(facts, as_json)
+    print_facts(facts, as_json)
 
 
 @app.command()
@@ -167,7 +165,7 @@ def view(
     from medrl.record.view import view_run
 
     _need_run(run)
-    _print(view_run(run, out, most, step), as_json)
+    print_facts(view_run(run, out, most, step), as_json)
 
 
 @app.command()
@@ -200,7 +198,7 @@ def data_show(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJs
         "val": describe(val),
         "shared_between_splits": {k: len(v) for k, v in shared.items()},
     }
-    _print(facts, as_json)
+    print_facts(facts, as_json)
 
 
 @data_app.command("build")
@@ -266,7 +264,7 @@ def _check_env(arguments: list[str], as_json: bool) -> None:
     assert interaction is not None
     found = check_env(interaction.make_env)
     facts = {"env": reference, "tools": [tool["function"]["name"] for tool in interaction.tools]}
-    _print({**facts, "actions_played": found.actions, "faults": found.faults}, as_json)
+    print_facts({**facts, "actions_played": found.actions, "faults": found.faults}, as_json)
     if found.faults:
         raise typer.Exit(1)
 
@@ -331,65 +329,6 @@ def _sft_card(plan: Any, command: list[str], from_rollouts: Path | None) -> dict
         "env_sha256": plan.interaction.sha256 or None,
         "box_frame": plan.builder.family.box_frame,
     }
-
-
-def _report_sft(summary: dict[str, Any], settings: Any, as_json: bool) -> None:
-    model = settings.run_dir / "checkpoints" / f"global_step_{summary['steps']}" / "model"
-    if as_json:
-        print(json.dumps({**summary, "run": str(settings.run_dir), "model": str(model) if model.is_dir() else None}))
-        return
-    console.print(f"{settings.run_dir}: {summary['status']} after {summary['steps']} steps, {summary['seconds']:.0f} s")
-    if summary["reason"]:
-        console.print(summary["reason"], markup=False)
-    if model.is_dir():
-        console.print(f"GRPO from here: medrl train RECIPE model.path={model} sft.steps=0", soft_wrap=True)
-
-
-def _report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({**summary, "run": str(folder)}))
-        return
-    table = Table(
-        title=f"{folder.name}: {summary['status']} after {summary['steps']} steps, {summary['seconds']:.0f} s"
-    )
-    for heading in ("held-out", "reward", "95 % interval", "questions", "answers read", "greedy"):
-        table.add_column(heading, justify="left" if heading == "held-out" else "right")
-    for name, key in (("before GRPO", "val_first"), ("after GRPO", "val_last")):
-        if value := summary.get(key):
-            table.add_row(
-                name,
-                f"{value['reward']:.3f}",
-                f"{value['low']:.3f} .. {value['high']:.3f}",
-                str(value["n"]),
-                "-" if value["parse_rate"] is None else f"{value['parse_rate']:.1%}",
-                f"{value['metrics']['greedy_reward']:.3f}",
-            )
-    if (last := summary.get("val_last")) and "constant_answer" in last["metrics"]:
-        constant = [last["metrics"][f"constant_answer{part}"] for part in ("", "_low", "_high")]
-        table.add_row(
-            "best constant", f"{constant[0]:.3f}", f"{constant[1]:.3f} .. {constant[2]:.3f}", str(last["n"]), "", ""
-        )
-    console.print(table)
-    if summary["reason"]:
-        console.print(summary["reason"])
-    console.print(f"report: {folder / 'report.html'}")
-
-
-def _print(facts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(facts, ensure_ascii=False))
-        return
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            console.print(f"{key}:", markup=False)
-            for name, item in value.items():
-                console.print(f"  {name}: {item}", markup=False, soft_wrap=True)
-        elif isinstance(value, list) and value:
-            console.print(f"{key}:", markup=False)
-            for item in value:
-                console.print(f"  {item}", markup=False, soft_wrap=True)
-        else:
-            console.print(f"{key}: {value}", markup=False, soft_wrap=True)
 
 
 def _need_run(folder: Path) -> None:

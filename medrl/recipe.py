@@ -15,6 +15,7 @@ from yaml import YAMLError
 
 from medrl.errors import MedrlError
 from medrl.familiar_keys import FAMILIAR
+from medrl.recipe_faults import faults_of
 
 
 @dataclass
@@ -187,21 +188,6 @@ class Recipe:
         return Path(self.runs_dir) / self.name
 
 
-CHOICES = {
-    "model.dtype": ("auto", "float32", "bfloat16"),
-    "algorithm.advantage": ("grpo", "dr_grpo"),
-    "algorithm.loss_aggregation": (
-        None, "token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm",
-    ),
-    "optimizer.schedule": ("constant", "cosine", "linear"),
-    "sft.parallel": ("none", "ddp", "fsdp", "zero2", "zero3"),
-    "env.action_format": ("hermes", "thought_action", "grounding"),
-    "engine.name": ("local", "verl"),
-    "engine.device": ("auto", "cpu", "cuda"),
-    "loggers.wandb": ("off", "offline", "online"),
-}  # fmt: skip
-
-
 def load_recipe(path: Path, overrides: Sequence[str] = (), suffix: str = "") -> Recipe:
     """Read a recipe and apply overrides; MedrlError lists every mistake at once. `suffix`: of a name that is not given."""
     if not path.is_file():
@@ -233,11 +219,7 @@ def recipe_from(given: dict[Any, Any], place: str, default_name: str) -> Recipe:
         if not any(problem.startswith(f"{key}=") for problem in problems):  # a value that did not fit is told already
             problems.append(f"{key}: no value; write it in the recipe or give {key}=… on the command line")
     if not problems:
-        for key, choices in CHOICES.items():
-            if (value := OmegaConf.select(config, key)) not in choices:
-                known = ", ".join(str(choice) for choice in choices if choice is not None)
-                problems.append(f"{key}={value}: expected one of {known}")
-        problems += _contradictions(config)
+        problems += faults_of(config)
     if problems:
         count = f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"
         raise MedrlError("\n".join([f"{place}: {count}.", *(f"  - {problem}" for problem in problems)]))
@@ -314,60 +296,6 @@ def _unknown(full: str, prefix: str, schema: Any) -> str:
     if near:
         return f"{full}: no such key; did you mean {near[0]}?"
     return f"{full}: no such key; known here: {', '.join(item.name for item in fields(schema))}"
-
-
-def _contradictions(config: DictConfig) -> list[str]:
-    """Values that are each valid but cannot stand together."""
-    problems = []
-    algorithm, training = config.algorithm, config.training
-    if algorithm.group_size < 2:
-        problems.append(
-            f"algorithm.group_size={algorithm.group_size} with algorithm.advantage={algorithm.advantage}: the advantage compares "
-            "attempts at one question, so at least 2 are needed (8 is usual)"
-        )
-    if training.prompts_per_step % training.minibatches:
-        problems.append(
-            f"training.minibatches={training.minibatches} does not divide training.prompts_per_step={training.prompts_per_step}"
-        )
-    if config.env.use and config.env.max_turns < 2:
-        problems.append(
-            f"env.max_turns={config.env.max_turns}: an action and the reply after it are two turns; expected at least 2"
-        )
-    if config.env.use and config.env.val_max_turns is not None and config.env.val_max_turns < 2:
-        problems.append(f"env.val_max_turns={config.env.val_max_turns}: expected at least 2, or nothing for max_turns")
-    if config.model.min_pixels > config.model.max_pixels:
-        problems.append(
-            f"model.min_pixels={config.model.min_pixels} is above model.max_pixels={config.model.max_pixels}"
-        )
-    if config.sampling.temperature <= 0:
-        problems.append(
-            f"sampling.temperature={config.sampling.temperature}: "
-            "attempts at temperature 0 are all alike and teach nothing; use 1.0"
-        )
-    if not config.rewards:
-        problems.append("rewards: none given; name at least one, such as `answer: {use: rewards/choice.py}`")
-    elif not any(reward.weight for reward in config.rewards.values()):
-        problems.append("rewards: every weight is 0, so nothing can be learnt")
-    if not 0 < algorithm.clip_low < 1:
-        problems.append(f"algorithm.clip_low={algorithm.clip_low}: expected above 0 and below 1")
-    if algorithm.clip_high <= 0:
-        problems.append(f"algorithm.clip_high={algorithm.clip_high}: expected above 0")
-    if not 0 <= config.scoring.max_missing <= 1:
-        problems.append(f"scoring.max_missing={config.scoring.max_missing}: expected a share between 0 and 1")
-    if config.model.lora_rank == 0 and config.model.lora_dropout > 0:
-        problems.append(f"model.lora_dropout={config.model.lora_dropout} without LoRA (model.lora_rank=0)")
-    positive = (
-        "training.steps training.prompts_per_step training.minibatches training.micro_batch_size sampling.max_new_tokens "
-        "sampling.max_prompt_tokens val.every val.attempts checkpoint.every checkpoint.keep engine.rows_at_once "
-        "model.min_pixels sft.batch_size sft.micro_batch_size env.max_images"
-    )
-    for key in positive.split():
-        if (value := OmegaConf.select(config, key)) < 1:
-            problems.append(f"{key}={value}: expected at least 1")
-    for key in ("optimizer.lr", "sft.lr"):
-        if (value := OmegaConf.select(config, key)) <= 0:
-            problems.append(f"{key}={value}: expected above 0")
-    return problems
 
 
 def _keys(schema: Any, prefix: str) -> Sequence[str]:

@@ -47,7 +47,7 @@ def same_run(one: Path, other: Path, step: int) -> None:
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     for kind in ("rollouts", "eval"):
         for path in (one / kind).iterdir():
-            assert path.read_text() == (other / kind / path.name).read_text()
+            assert path.read_bytes() == (other / kind / path.name).read_bytes()
 
 
 @pytest.fixture(scope="module")

@@ -98,5 +98,5 @@ def test_a_demonstration_that_spells_a_control_token_is_refused(loaded):
     sample = detail()
     extra = {**sample.extra_info, "demonstration": ["<think>see <|image_pad|></think><answer>A</answer>"]}
     prompt = made.build(replace(sample, extra_info=extra))
-    with pytest.raises(MedrlError, match=r"cannot be imitated: forbidden_token.*<\|image_pad\|>"):
+    with pytest.raises(MedrlError, match=r"control token .<\|image_pad\|>"):
         imitated(made, [prompt], zooming())

@@ -19,7 +19,7 @@ from medrl.errors import MedrlError
 
 PATTERNS = ("rows", "columns", "squares", "plain")
 CELL_PX = 112
-RADIUS = 0.42  # of a cell
+RADIUS, FADES = 0.42, 0.25  # of a cell
 
 
 def read(
@@ -70,7 +70,7 @@ def _item(split: str, number: int, seed: int, grid: int, size_px: int, tool: str
         image_id=f"phantom_detail/{number}",
         image_size=[size_px, size_px],
         lesion_boxes=[box],
-        demonstration=_demonstration(PATTERNS[kind], box, tool),
+        demonstration=_demonstration(PATTERNS[kind], _where(row, column, grid), box, tool),
     )
 
 
@@ -80,25 +80,30 @@ def _where(row: int, column: int, grid: int) -> str:
     return f"at row {row + 1} column {column + 1}"
 
 
-def _demonstration(pattern: str, box: list[int], tool: str | None) -> list[str]:
+def _demonstration(pattern: str, where: str, box: list[int], tool: str | None) -> list[str]:
     answer = f"<think>{pattern}</think><answer>{{ground_truth}}</answer>"
     if tool is None:
         return [answer]
     call = f'{{"name": "{tool}", "arguments": {{"bbox_2d": {{box {" ".join(map(str, box))}}}}}}}'
-    return [f"<think>look there</think><tool_call>{call}</tool_call>", answer]
+    return [f"<think>look {where}</think><tool_call>{call}</tool_call>", answer]
 
 
 def _draw(kinds: Any, size_px: int, rng: np.random.Generator) -> Any:
-    """uint8 (size_px, size_px), grey; `kinds`: (grid, grid) which pattern each cell has."""
+    """uint8 (size_px, size_px), grey; `kinds`: (grid, grid) which pattern each cell has.
+
+    A pattern fades towards the edge of its disc: cut off there, it would leave a trace in the reduced picture.
+    """
     grey = 0.25 + 0.02 * rng.standard_normal((size_px, size_px), dtype=np.float32)
     grid = period = len(kinds)
     cell = size_px // grid
     lines, across = np.mgrid[0:cell, 0:cell]
-    inside = np.hypot(lines - cell / 2, across - cell / 2) < RADIUS * cell
+    from_edge = RADIUS * cell - np.hypot(lines - cell / 2, across - cell / 2)
+    disc = from_edge > 0
+    contrast = 0.3 * np.sin(np.clip(from_edge / (FADES * cell), 0, 1) * np.pi / 2) ** 2
     on_row, on_column = lines % period < period // 2, across % period < period // 2
-    textures = (on_row, on_column, on_row ^ on_column, np.full((cell, cell), 0.5))
+    textures = [contrast * sign for sign in (2 * on_row - 1, 2 * on_column - 1, 2 * (on_row ^ on_column) - 1, 0)]
     for row in range(grid):
         for column in range(grid):
             place = grey[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]  # a view
-            place[inside] = (0.35 + 0.6 * textures[kinds[row, column]].astype(np.float32))[inside]
+            place[disc] += 0.4 + textures[kinds[row, column]][disc]
     return (np.clip(grey, 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,72 @@
+"""What the commands print: tables for people, one JSON object for scripts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+console = Console(highlight=False)
+
+
+def report_sft(summary: dict[str, Any], settings: Any, as_json: bool) -> None:
+    """What became of `medrl sft`, and how GRPO goes on from it."""
+    model = settings.run_dir / "checkpoints" / f"global_step_{summary['steps']}" / "model"
+    if as_json:
+        print(json.dumps({**summary, "run": str(settings.run_dir), "model": str(model) if model.is_dir() else None}))
+        return
+    console.print(f"{settings.run_dir}: {summary['status']} after {summary['steps']} steps, {summary['seconds']:.0f} s")
+    if summary["reason"]:
+        console.print(summary["reason"], markup=False)
+    if model.is_dir():
+        console.print(f"GRPO from here: medrl train RECIPE model.path={model} sft.steps=0", soft_wrap=True)
+
+
+def report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
+    """Held-out reward before and after, and where the report is."""
+    if as_json:
+        print(json.dumps({**summary, "run": str(folder)}))
+        return
+    table = Table(
+        title=f"{folder.name}: {summary['status']} after {summary['steps']} steps, {summary['seconds']:.0f} s"
+    )
+    for heading in ("held-out", "reward", "95 % interval", "questions", "answers read", "greedy"):
+        table.add_column(heading, justify="left" if heading == "held-out" else "right")
+    for name, key in (("before GRPO", "val_first"), ("after GRPO", "val_last")):
+        if value := summary.get(key):
+            table.add_row(
+                name,
+                f"{value['reward']:.3f}",
+                f"{value['low']:.3f} .. {value['high']:.3f}",
+                str(value["n"]),
+                "-" if value["parse_rate"] is None else f"{value['parse_rate']:.1%}",
+                f"{value['metrics']['greedy_reward']:.3f}",
+            )
+    if (last := summary.get("val_last")) and "constant_answer" in last["metrics"]:
+        constant = [last["metrics"][f"constant_answer{part}"] for part in ("", "_low", "_high")]
+        table.add_row(
+            "best constant", f"{constant[0]:.3f}", f"{constant[1]:.3f} .. {constant[2]:.3f}", str(last["n"]), "", ""
+        )
+    console.print(table)
+    if summary["reason"]:
+        console.print(summary["reason"])
+    console.print(f"report: {folder / 'report.html'}")
+
+
+def print_facts(facts: dict[str, Any], as_json: bool) -> None:
+    """Named facts, lists and mappings one item a line."""
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+        return
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            console.print(f"{key}:", markup=False)
+            for name, item in value.items():
+                console.print(f"  {name}: {item}", markup=False, soft_wrap=True)
+        elif isinstance(value, list) and value:
+            console.print(f"{key}:", markup=False)
+            for item in value:
+                console.print(f"  {item}", markup=False, soft_wrap=True)
+        else:
+            console.print(f"{key}: {value}", markup=False, soft_wrap=True)

@@ -1,7 +1,6 @@
 """The pattern is plain in a crop and gone in what the model sees of the whole; demonstrations look where the question asks."""
 
 import io
-import re
 
 import numpy as np
 import pytest
@@ -26,14 +25,14 @@ def inside(sample, scale=1):
 
 @pytest.mark.parametrize("grid", [2, 4])
 def test_the_reduced_picture_holds_no_trace_of_a_pattern(grid):
-    """The same lesions with the same noise, once with each pattern: after reduction nobody could tell them apart."""
+    """The same lesion with the same noise, once with each pattern: after reduction nobody could tell them apart."""
     reduced = []
     for kind in range(len(PATTERNS)):
-        drawn = _draw(np.full((grid, grid), kind), 112 * grid, np.random.default_rng(0))
+        drawn = _draw(kind, 1, 0, grid, 112 * grid, np.random.default_rng(0))
         small = Image.fromarray(drawn).resize((112, 112), Image.Resampling.BICUBIC)
         reduced.append(np.asarray(small, np.int16))
     for one in reduced[1:]:
-        assert np.abs(one - reduced[0]).max() <= 2 and np.abs(one - reduced[0]).mean() < 0.3, "more than rounding"
+        assert np.abs(one - reduced[0]).max() <= 2 and np.abs(one - reduced[0]).mean() < 0.1, "more than rounding"
 
 
 @pytest.mark.parametrize("grid", [2, 4])
@@ -47,25 +46,18 @@ def test_patterns_are_seen_in_a_crop_and_not_in_the_reduced_picture(grid):
     for name, samples in found.items():
         assert max(inside(one, grid).std() for one in samples) < 6, name
         spread = min(inside(one).std() for one in samples)
-        assert (spread > 60) if name != "plain" else spread < 6
+        assert (spread > 30) if name != "plain" else spread < 12
 
 
-def test_the_answer_is_the_pattern_of_the_lesion_that_is_asked_about():
+def test_the_answer_is_the_pattern_of_the_lesion_and_its_box_holds_it():
     for sample in read(None, "val", n=40):
-        row, column = map(int, re.search(r"row (\d) column (\d)", sample.question).groups())
-        assert sample.extra_info["lesion_boxes"] == [[112 * (column - 1), 112 * (row - 1), 112 * column, 112 * row]]
-    for sample in [*read(None, "val", n=40), *read(None, "val", n=40, grid=2)]:
+        left, top, right, bottom = sample.extra_info["lesion_boxes"][0]
+        whole = np.asarray(picture(sample).convert("L"), np.float32)
+        assert whole[top:bottom, left:right].mean() > 80 and whole.max() == whole[top:bottom, left:right].max()
         grey = inside(sample)
         along, down = np.abs(np.diff(grey, axis=1)).mean(), np.abs(np.diff(grey, axis=0)).mean()
         seen = {(False, True): "rows", (True, False): "columns", (True, True): "squares", (False, False): "plain"}
-        assert sample.options[sample.ground_truth] == seen[bool(along > 20), bool(down > 20)]
-
-
-def test_four_lesions_are_named_by_their_corner():
-    for sample in read(None, "val", n=20, grid=2):
-        down, across = re.search(r"at the (upper|lower) (left|right)\?", sample.question).groups()
-        left, top = sample.extra_info["lesion_boxes"][0][:2]
-        assert (top, left) == (112 * (down == "lower"), 112 * (across == "right"))
+        assert sample.options[sample.ground_truth] == seen[bool(along > 15), bool(down > 15)]
 
 
 def test_every_other_demonstration_looks():

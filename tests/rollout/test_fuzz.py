@@ -42,7 +42,7 @@ def test_whole_episodes_of_odd_replies_can_be_journalled(action_format, tmp_path
     assert confirmed >= 3
 
 
-@pytest.mark.cluster  # minutes
+@pytest.mark.cluster  # a minute or two; a hundred thousand are five times that: python tests/fuzzing.py 100000
 @pytest.mark.timeout(3600)
-def test_a_hundred_thousand_odd_replies():
-    fuzz(100_000, seed=0)
+def test_twenty_thousand_odd_replies():
+    fuzz(20_000, seed=0)

@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 # too short to learn where to look, long enough to write a call; cooler, so that it is seldom misspelt
-SHORT = """engine.name=verl training.steps=4 sft.steps=90 sft.batch_size=16 sft.warmup_steps=20 sampling.temperature=0.4
-data.train_options.n=256 data.val_options.n=24 data.demonstration_options.n=512 val.every=100 checkpoint.every=100""".split()  # noqa: SIM905 - eleven quoted strings would read worse
+SHORT = """engine.name=verl training.steps=4 sft.steps=160 sampling.temperature=0.4
+data.train_options.n=256 data.val_options.n=24 data.demonstration_options.n=512 val.every=100 checkpoint.every=100""".split()  # noqa: SIM905 - nine quoted strings would read worse
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_it_completes_and_many_attempts_look_again(finished):
     assert len(looked) > 8
     for row in looked:
         left, top, right, bottom = row["turns"][0]["confirmed"]["box_px_original"]
-        assert 0 <= left < right <= 448 and 0 <= top < bottom <= 448
+        assert 0 <= left < right <= 224 and 0 <= top < bottom <= 224
         assert "<tool_call>" not in row["reply"], "the reply that is graded is the last one"
 
 

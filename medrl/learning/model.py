@@ -4,6 +4,7 @@ What is written is a Hugging Face folder: `from_pretrained` loads it (with LoRA,
 holds the processor, the chat template and the generation config.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from medrl.recipe import Engine, Model
 from medrl.vision.resize import ImageFamily, family_of
 
 transformers_logging.disable_progress_bar()  # a bar per saved shard, in the middle of ours
+# where DeepSpeed is installed, saving a model imports it, and on a CPU it warns that it has found one
+logging.getLogger("DeepSpeed").addFilter(lambda record: "Setting accelerator to CPU" not in record.getMessage())
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ def check_env(make: MakeEnv, size_px: int = 224) -> Found:
         pickle.loads(pickle.dumps(make))
     except Exception as error:
         faults.append(f"it cannot be pickled, so it cannot travel to a worker: {_told(error)}")
-    sample = next(one for one in phantom_detail.read(None, "val", n=1, size_px=size_px) if isinstance(one, Sample))
+    grey = phantom_detail.read(None, "val", n=1, size_px=size_px, slope=False)
+    sample = next(one for one in grey if isinstance(one, Sample))
     actions = list(_actions(tools, size_px))
     good = [action for action, sort in actions if sort == "valid"]
     for action, sort in actions:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medrl.data.adapters.phantom_detail import PATTERNS, _draw, read
+from medrl.data.adapters.phantom_detail import PATTERNS, _coloured, _draw, read
 from medrl.errors import MedrlError
 
 
@@ -28,7 +28,7 @@ def test_the_reduced_picture_holds_no_trace_of_a_pattern(grid):
     """The same lesion with the same noise, once with each pattern: after reduction nobody could tell them apart."""
     reduced = []
     for kind in range(len(PATTERNS)):
-        drawn = _draw(kind, 1, 0, grid, 112 * grid, np.random.default_rng(0))
+        drawn = _coloured(_draw(kind, 1, 0, grid, 112 * grid, np.random.default_rng(0)))
         small = Image.fromarray(drawn).resize((112, 112), Image.Resampling.BICUBIC)
         reduced.append(np.asarray(small, np.int16))
     for one in reduced[1:]:
@@ -58,6 +58,11 @@ def test_the_answer_is_the_pattern_of_the_lesion_and_its_box_holds_it():
         along, down = np.abs(np.diff(grey, axis=1)).mean(), np.abs(np.diff(grey, axis=0)).mean()
         seen = {(False, True): "rows", (True, False): "columns", (True, True): "squares", (False, False): "plain"}
         assert sample.options[sample.ground_truth] == seen[bool(along > 15), bool(down > 15)]
+
+
+def test_without_the_slope_it_is_grey():
+    assert {picture(one).mode for one in read(None, "val", n=2, slope=False)} == {"L"}
+    assert {picture(one).mode for one in read(None, "val", n=2)} == {"RGB"}
 
 
 def test_every_other_demonstration_looks():

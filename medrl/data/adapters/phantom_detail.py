@@ -30,14 +30,15 @@ def read(
     seed: int = 0,
     grid: int = 4,
     size_px: int | None = None,
+    slope: bool = True,
     tool: str | None = "zoom",
     look_share: float = 0.5,
 ) -> Iterator[Sample | Refused]:
     """Yield `n` pictures with one lesion in one of `grid` x `grid` places and the question what pattern it has.
 
-    `grid`: 2 or 4. `size_px`: side of the picture, 112 a place by default. `tool`: name of the zoom tool; `look_share` of
-    the demonstrations use it, the others answer at once (a fair floor for looking once). None: all answer at once. `root`
-    is not used. Raises MedrlError for a split or a grid that does not exist.
+    `grid`: 2 or 4. `size_px`: side of the picture, 112 a place by default. `slope`: of colour; without, the picture is
+    grey. `tool`: name of the zoom tool; `look_share` of the demonstrations use it, the others answer at once (a fair floor
+    for looking once). None: all answer at once. `root` is not used. Raises MedrlError for a split or a grid that does not exist.
     """
     if grid not in (2, 4):
         raise MedrlError(f"phantom_detail: grid={grid!r}; expected 2 or 4, so that patterns have whole pixels.")
@@ -45,17 +46,17 @@ def read(
         raise MedrlError(f"phantom_detail: unknown split {split!r}; expected one of {', '.join(SPLIT_OFFSET)}.")
     for number in range(n):
         looks = int((number + 1) * look_share) > int(number * look_share)  # spread evenly
-        yield _item(
-            split, SPLIT_OFFSET[split] + number, seed, grid, size_px or grid * PLACE_PX, tool if looks else None
-        )
+        side = size_px or grid * PLACE_PX
+        yield _item(split, SPLIT_OFFSET[split] + number, seed, grid, side, slope, tool if looks else None)
 
 
-def _item(split: str, number: int, seed: int, grid: int, size_px: int, tool: str | None) -> Sample:
+def _item(split: str, number: int, seed: int, grid: int, size_px: int, slope: bool, tool: str | None) -> Sample:
     rng = np.random.default_rng([seed, number])
     row, column = (int(index) for index in rng.integers(0, grid, 2))
     kind = int(rng.integers(0, len(PATTERNS)))
     buffer = io.BytesIO()
-    Image.fromarray(_draw(kind, row, column, grid, size_px, rng)).save(buffer, "PNG", compress_level=1)
+    grey = _draw(kind, row, column, grid, size_px, rng)
+    Image.fromarray(_coloured(grey) if slope else _eight_bit(grey)).save(buffer, "PNG", compress_level=1)
     cell = size_px // grid
     box = [column * cell, row * cell, (column + 1) * cell, (row + 1) * cell]
     return make_sample(
@@ -83,7 +84,7 @@ def _demonstration(pattern: str, box: list[int], tool: str | None) -> list[str]:
 
 
 def _draw(kind: int, row: int, column: int, grid: int, size_px: int, rng: np.random.Generator) -> Any:
-    """uint8 (size_px, size_px, 3): a disc in one cell of the grid, with pattern `kind`.
+    """float32 (size_px, size_px), about 0 to 1: a disc in one place of the grid, with pattern `kind`.
 
     A pattern fades towards the edge of its disc: cut off there, it would leave a trace in the reduced picture.
     """
@@ -97,6 +98,14 @@ def _draw(kind: int, row: int, column: int, grid: int, size_px: int, rng: np.ran
     sign = (2 * on_row - 1, 2 * on_column - 1, 2 * (on_row ^ on_column) - 1, 0)[kind]
     place = grey[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]  # a view
     place += np.where(from_edge > 0, 0.4 + contrast * sign, 0)
-    slope = np.linspace(0.2, 1, size_px, dtype=np.float32)
-    shades = np.stack([grey * slope, grey, grey * slope[:, None]], -1)  # red grows to the right, blue downwards
-    return (np.clip(shades, 0, 1) * 255).astype(np.uint8)
+    return grey
+
+
+def _coloured(grey: Any) -> Any:
+    """uint8 (side, side, 3): red grows to the right, blue downwards."""
+    slope = np.linspace(0.2, 1, len(grey), dtype=np.float32)
+    return _eight_bit(np.stack([grey * slope, grey, grey * slope[:, None]], -1))
+
+
+def _eight_bit(values: Any) -> Any:
+    return (np.clip(values, 0, 1) * 255).astype(np.uint8)

@@ -78,6 +78,7 @@ def test_a_run_of_one_command_is_not_gone_on_with_by_another(tuned):
         Run.open(tuned[0])
 
 
+@pytest.mark.cluster  # seconds, but ten of them
 def test_a_resumed_run_ends_as_the_unbroken_one(tuned, tmp_path):
     _, _, whole = tuned
     shutil.copytree(whole.folder, tmp_path / "test")
@@ -154,6 +155,7 @@ def test_a_name_that_is_not_given_tells_the_stages_apart(tmp_path):
     assert load_recipe(tmp_path / "zoom.yaml", ["name=mine"], suffix="_sft").name == "mine"
 
 
+@pytest.mark.cluster  # seconds, but ten of them
 def test_the_correct_rollouts_of_a_run_teach_what_their_text_does(tmp_path):
     steps = {"sft": {"steps": 1}, "data": {"demonstrations": "train", "train_options": {"n": 8}}}
     steps["data"]["demonstration_options"] = {"n": 8}

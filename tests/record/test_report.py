@@ -122,6 +122,7 @@ def test_failed_run_shows_its_reason(tmp_path):
     assert "RewardTimeout: <b>count.py</b> took 5 s" in page.text
 
 
+@pytest.mark.cluster  # ten seconds
 def test_page_of_64_rollouts_with_noisy_large_pictures_stays_below_5_mb(tmp_path):
     run = make_run(tmp_path / "run", steps=10_000)
     rng = random.Random(1)

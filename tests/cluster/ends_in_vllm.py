@@ -64,8 +64,9 @@ def main() -> None:
         for number, prompt in enumerate(prompts(loaded, 6)):
             given = {"temperature": 2.0, "max_new_tokens": 200, "seed": number}
             free = answer(prompt, bias, **given)
-            text = made.decode(free.token_ids[4:8]).strip()[-4:]
-            assert text.isascii() and len(text) > 1, text
+            # some text of several letters that the untrained model happened to say
+            pieces = (made.decode(free.token_ids[start : start + 4]).strip()[-4:] for start in range(4, 60))
+            text = next(piece for piece in pieces if piece.isascii() and len(piece) > 1)
             end = made.action_end(text)
             ended = answer(prompt, bias, **given, end=end)
             kept = end.cut(free.token_ids)

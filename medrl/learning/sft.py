@@ -81,12 +81,13 @@ def _train(plan: SftPlan, run: Run | None, observe: Callable[[dict[str, Any]], N
     folder = recipe.run_dir
     mixed = 0 < sum(not item.sample.images for item in plan.items) < len(plan.items)
     model = recipe.model
-    if model.path == "tiny":  # on disk before DeepSpeed is there, as every other model is
-        place = folder / "base_model" if run is not None else Path(tempfile.mkdtemp(prefix="medrl-"))
-        model = replace(model, path=str(save_tiny(place, recipe.seed)))
-    arguments = training_arguments(recipe, folder / "trainer", device, world_size(), mixed)
-    start_deepspeed(recipe, device)
-    loaded = load_model(model, recipe.engine, recipe.seed, folder / "base_model")
+    with tempfile.TemporaryDirectory(prefix="medrl-") as temp:
+        if model.path == "tiny":  # on disk before DeepSpeed is there, as every other model is
+            place = folder / "base_model" if run is not None else Path(temp)
+            model = replace(model, path=str(save_tiny(place, recipe.seed)))
+        arguments = training_arguments(recipe, folder / "trainer", device, world_size(), mixed)
+        start_deepspeed(recipe, device)
+        loaded = load_model(model, recipe.engine, recipe.seed, folder / "base_model")
     if recipe.sft.parallel == "fsdp":
         loaded.policy.model.float()  # one precision in each shard: LoRA over a bfloat16 base has two
     journal = _Journal(run, observe, stop)

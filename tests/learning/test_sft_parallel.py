@@ -32,15 +32,21 @@ def alone(tmp_path_factory):
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("parallel", list(SHARD))
-def test_two_processes_take_the_steps_of_one(alone, parallel):
+def test_two_processes_take_the_steps_of_one(alone, parallel, tmp_path):
     command = [
         sys.executable, "-m", "medrl", "sft", str(alone.parent / "recipe.yaml"), "--json", f"name={parallel}",
         f"sft.parallel={parallel}", "engine.gpus_per_node=2",
     ]  # fmt: skip
     made = subprocess.run(
-        command, capture_output=True, text=True, cwd=REPOSITORY, timeout=500, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command,
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        timeout=500,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)},
     )
     assert made.returncode == 0, made.stderr[-4000:]
+    assert not list(tmp_path.glob("medrl-*")), "temporary folders are left"
     summary = json.loads(made.stdout.splitlines()[-1])
     folder = alone.parent / parallel
     assert (summary["status"], summary["steps"], summary["run"]) == ("completed", 4, str(folder))

@@ -38,13 +38,9 @@ def test_two_processes_take_the_steps_of_one(alone, parallel, tmp_path):
         f"sft.parallel={parallel}", "engine.gpus_per_node=2",
     ]  # fmt: skip
     made = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        timeout=500,
+        command, capture_output=True, text=True, cwd=REPOSITORY, timeout=500,
         env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)},
-    )
+    )  # fmt: skip
     assert made.returncode == 0, made.stderr[-4000:]
     assert not list(tmp_path.glob("medrl-*")), "temporary folders are left"
     summary = json.loads(made.stdout.splitlines()[-1])

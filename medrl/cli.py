@@ -122,6 +122,9 @@ def sft(
         os.execv(command[0], command)
     if first:
         report_sft(summary, settings, as_json)
+    if started:  # all is written; threads of gloo and DeepSpeed can still abort a process while Python ends
+        sys.stdout.flush()
+        os._exit(0)
 
 
 @app.command()

@@ -31,9 +31,7 @@ def cold_start(
     interaction: Interaction | None = None,
 ) -> None:
     """Train on the samples' demonstrations for `settings.steps` batches; `log` gets one entry a step."""
-    schedule = Optimizer(
-        lr=settings.lr, weight_decay=settings.weight_decay, warmup_steps=settings.warmup_steps, schedule="cosine"
-    )
+    schedule = schedule_of(settings)
     optimizer = make_optimizer(policy, schedule)
     policy.model.train()
     for step in range(settings.steps):
@@ -66,3 +64,10 @@ def cold_start(
                 "time/step_s": time.perf_counter() - started,
             }
         )
+
+
+def schedule_of(settings: Sft) -> Optimizer:
+    """The cold start's optimizer, here and in `medrl sft`: its rate falls as a cosine after the warm-up."""
+    return Optimizer(
+        lr=settings.lr, weight_decay=settings.weight_decay, warmup_steps=settings.warmup_steps, schedule="cosine"
+    )

@@ -23,6 +23,7 @@ from medrl.dialogue.taught import FILE, taught_with
 from medrl.dialogue.tokens import PromptBuilder
 from medrl.learning.attempt import StopRequest, attempt, stop_on_signal
 from medrl.learning.batches import batch_indices
+from medrl.learning.cold_start import schedule_of
 from medrl.learning.demonstrations import Demonstrated, imitated
 from medrl.learning.model import Loaded, export_model, load_model, pick_device
 from medrl.learning.parallel import start_deepspeed, training_arguments, world_size
@@ -101,9 +102,7 @@ def _train(plan: SftPlan, run: Run | None, observe: Callable[[dict[str, Any]], N
         callbacks=[journal],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.schedule = Optimizer(
-        lr=recipe.sft.lr, weight_decay=recipe.sft.weight_decay, warmup_steps=recipe.sft.warmup_steps, schedule="cosine"
-    )
+    trainer.schedule = schedule_of(recipe.sft)
     found = newest_checkpoint(folder / "trainer")
     if run is not None:
         run.cut_journal(int(found.rpartition("-")[2]) if found else 0)

@@ -12,6 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
+from medrl.commands.arguments import AsJson, Overrides, RecipeArgument, read_recipe
+from medrl.commands.data import data_app
+from medrl.commands.reward import reward_app
 from medrl.errors import MedrlError
 from medrl.terminal import console, print_facts, report, report_sft
 
@@ -19,14 +22,8 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Train vision-language models to reason about medical images by GRPO with verifiable rewards.",
 )  # fmt: skip
-data_app = typer.Typer(no_args_is_help=True, help="Look at data, or write it as a parquet file in verl's format.")
 app.add_typer(data_app, name="data")
-
-RecipeArgument = Annotated[Path, typer.Argument(help="A recipe such as recipes/quickstart.yaml.", show_default=False)]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Changes to the recipe: key.sub=value …", show_default=False)
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+app.add_typer(reward_app, name="reward")
 
 
 @app.command()
@@ -39,7 +36,7 @@ def train(
     ] = False,
 ) -> None:
     """Train a recipe; the same command resumes an interrupted run."""
-    settings, beside = _recipe(recipe, overrides)
+    settings, beside = read_recipe(recipe, overrides)
     if settings.engine.name == "verl" and (code := _supervised(settings)) is not None:
         raise typer.Exit(code)
     from medrl import preflight  # heavy imports wait until a command needs them
@@ -86,7 +83,7 @@ def sft(
     ] = False,
 ) -> None:
     """Imitate demonstrations (the cold start as a run of its own): one device, or several processes (sft.parallel)."""
-    settings, beside = _recipe(recipe, overrides, suffix="_sft")
+    settings, beside = read_recipe(recipe, overrides, suffix="_sft")
     from medrl.learning.parallel import launch_command, prepare_environment, rank, world_size
 
     started = "WORLD_SIZE" in os.environ  # by torchrun
@@ -135,7 +132,7 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJson =
     from medrl import preflight
     from medrl.record.progress import TrainingProgress
 
-    settings, beside = _recipe(recipe, overrides)
+    settings, beside = read_recipe(recipe, overrides)
     with TrainingProgress(settings, console, quiet=as_json) as progress:
         plan = preflight.check(settings, beside, progress.working)
     facts = {
@@ -188,48 +185,6 @@ def export(
     console.print(f"{target}: the model of {found.name}, loadable by transformers and vLLM")
 
 
-@data_app.command("show")
-def data_show(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """What a recipe's data holds: counts, answers, pictures, refused rows, overlap of its splits."""
-    from medrl.data.source import describe
-    from medrl.data.splits import overlap
-
-    train, val = _load_both(recipe, overrides)
-    shared = overlap(train.samples, val.samples)
-    facts = {
-        "train": describe(train),
-        "val": describe(val),
-        "shared_between_splits": {k: len(v) for k, v in shared.items()},
-    }
-    print_facts(facts, as_json)
-
-
-@data_app.command("build")
-def data_build(
-    recipe: RecipeArgument,
-    out: Annotated[Path, typer.Argument(help="Folder for train.parquet and val.parquet.")],
-    overrides: Overrides = None,
-    prompted: Annotated[
-        bool, typer.Option("--prompted", help="Write the prompts as the model sees them: for training without medrl.")
-    ] = False,
-) -> None:
-    """Write a recipe's data as train.parquet and val.parquet in verl's row format."""
-    from medrl.data.sample import write_parquet
-    from medrl.dialogue.prompts import load_style
-
-    settings, beside = _recipe(recipe, overrides)
-    style = load_style(settings.prompt.style, beside)
-    train, val = _load_both(recipe, overrides)
-    for name, items in (("train", train), ("val", val)):
-        path = out / f"{name}.parquet"
-        if path.exists():
-            raise MedrlError(f"{path} exists; nothing is overwritten. Name another folder or remove it.")
-        samples = [style.applied(sample) for sample in items.samples] if prompted else items.samples
-        console.print(f"{path}: {write_parquet(samples, path)} rows, {len(items.refused)} refused")
-        for refused in items.refused[:5]:
-            console.print(f"  refused {refused.place}: {refused.reason}")
-
-
 def main() -> None:
     """Run a command; a user's mistake ends with one paragraph and exit code 2."""
     # several OpenMP pools that spin on two cores cost more than they compute
@@ -240,15 +195,6 @@ def main() -> None:
     except MedrlError as error:
         print(f"medrl: {error}", file=sys.stderr)
         sys.exit(2)
-
-
-def _recipe(path: Path, overrides: list[str] | None, suffix: str = "") -> tuple[Any, Path]:
-    from medrl.plugin import SHIPPED
-    from medrl.recipe import load_recipe
-
-    if not path.is_file() and (SHIPPED / path).is_file():
-        path = SHIPPED / path
-    return load_recipe(path, overrides or [], suffix), path.resolve().parent
 
 
 def _check_env(arguments: list[str], as_json: bool) -> None:
@@ -297,13 +243,6 @@ def _cluster_facts(settings: Any, plan: Any, path: Path, changes: list[str]) -> 
         "verl_settings": mapping(settings, machine),
         "without_medrl": group_fault(plan.rewards) or without,
     }
-
-
-def _load_both(path: Path, overrides: list[str] | None) -> tuple[Any, Any]:
-    from medrl.preflight import load_split
-
-    settings, beside = _recipe(path, overrides)
-    return load_split(settings, "train", beside), load_split(settings, "val", beside)
 
 
 def _card(plan: Any, command: list[str]) -> dict[str, Any]:

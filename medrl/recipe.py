@@ -46,6 +46,9 @@ class Data:
     kinds: list[str] = field(default_factory=list)  # use only questions of these kinds; default: all
     shuffle: bool = True
     max_refused: float = 0.0  # share of rows that may be unusable; above it nothing starts
+    max_shortcut: float | None = (
+        None  # accuracy that an answer without the picture may reach on `val`; default: not asked
+    )
 
 
 @dataclass
@@ -69,11 +72,17 @@ class Reward:
     weight: float = 1.0
     kwargs: dict[str, Any] = field(default_factory=dict)
     kinds: list[str] = field(default_factory=list)  # score only questions of these kinds; default: all
+    gate: str | None = None  # another reward's name: this one counts only where that one scores above 0.5
+    timeout_s: float = 10.0  # a call that takes longer is killed, and its rollout has no score
 
 
 @dataclass
 class Scoring:
     max_missing: float = 0.05  # share of rollouts without a score at which the run stops
+    workers: int | None = (
+        None  # reward processes; default: one per CPU, 8 at most; 0: in this process, without deadlines
+    )
+    memory_mb: int = 2048  # what each of them may allocate
 
 
 @dataclass

@@ -6,6 +6,13 @@ from typing import Any
 
 from medrl.dialogue.answers import plain_option, read_choice
 
+EXAMPLE = {  # a row with a right and an honest wrong reply: what `medrl reward check` and `attack` try this file on
+    "ground_truth": "B",
+    "extra_info": {"kind": "choice", "options": {"A": "MRI", "B": "CT", "C": "X-ray", "D": "Ultrasound"}},
+    "right": "<think>The bone is dense.</think><answer>B</answer>",
+    "wrong": "<think>The bone is dense.</think><answer>C</answer>",
+}
+
 
 def compute_score(
     data_source: str, solution_str: str, ground_truth: str, extra_info: Mapping[str, Any] | None = None

@@ -43,8 +43,8 @@ def turn_values_of(result: Any, turns: int) -> list[float] | None:
 def token_rewards(rollout: Rollout, weights: dict[str, float]) -> list[float]:
     """One number per response token, their sum the rollout's reward: a turn's value on the last token of its reply.
 
-    `weights`: of the recipe's rewards by name. What was not given per turn stands on the last token of all; a rollout
-    without a reward has 0 everywhere.
+    `weights`: of the recipe's rewards by name, 0 behind a closed gate (compose.py). What was not given per turn stands on
+    the last token of all; a rollout without a reward has 0 everywhere.
     """
     spread = [0.0] * len(rollout.token_ids)
     if rollout.reward is None:

@@ -1,7 +1,7 @@
 """medrl's advantages under verl's registry: `algorithm.adv_estimator=medrl_grpo` in any verl configuration.
 
-medrl's own trainer computes them itself, the estimators of components too. Plain verl shows components to none but its
-own `gdpo`, so `medrl_gdpo` says that there.
+medrl's own trainer computes them itself, those of components too; plain verl's gives an estimator the sum of the rewards
+alone, and `medrl_gdpo` says so there.
 """
 
 from typing import Any
@@ -41,9 +41,8 @@ def without_components(name: str) -> Any:
 
     def estimate(*_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         raise ValueError(
-            f"algorithm.adv_estimator=medrl_{name}: plain verl shows an estimator the sum of the rewards only. Set "
-            f"algorithm.adv_estimator={name} with algorithm.gdpo_reward_keys and gdpo_reward_weights (the command that "
-            "`medrl check` prints has them), or train with `medrl train`."
+            f"algorithm.adv_estimator=medrl_{name}: needs every reward by itself, and plain verl's trainer gives their sum. "
+            "Run the recipe with `medrl train`, or choose medrl_grpo."
         )
 
     return estimate

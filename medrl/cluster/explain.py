@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medrl.cluster.plain_reward import COUNTED
 from medrl.cluster.settings import MAPPED, Machine, overrides
+from medrl.learning.advantages import OF_COMPONENTS
 from medrl.recipe import Recipe
 
 # what only medrl's trainer reads, and what verl has of its own for it
@@ -42,6 +42,17 @@ def plain_command(recipe: Recipe, machine: Machine, data: Path, recipe_file: Pat
     return f"{shlex.join(build)} && {shlex.join(parts)}"
 
 
+def estimator_fault(recipe: Recipe) -> str:
+    """Why these advantages cannot be had under plain verl; empty where they can."""
+    name = recipe.algorithm.advantage
+    if name not in OF_COMPONENTS:
+        return ""
+    return (
+        f"algorithm.advantage={name}: needs every reward by itself, and plain verl's trainer gives an estimator their sum; "
+        "use grpo there."
+    )
+
+
 def plain_settings(
     recipe: Recipe, machine: Machine, data: Path, recipe_file: Path, changes: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -49,7 +60,7 @@ def plain_settings(
     keys = {key: value for key, value in overrides(recipe, machine, recipe.model.path).items() if key not in ONLY_OURS}
     schedule = recipe.optimizer.schedule
     return keys | {
-        **_estimator(recipe),
+        "algorithm.adv_estimator": "grpo",
         "algorithm.norm_adv_by_std_in_grpo": recipe.algorithm.advantage != "dr_grpo",
         "actor_rollout_ref.actor.optim.lr_scheduler_type": "cosine" if schedule == "cosine" else "constant",
         "data.train_files": str(data / "train.parquet"),
@@ -63,18 +74,6 @@ def plain_settings(
         "trainer.test_freq": recipe.val.every,
         "trainer.save_freq": recipe.checkpoint.every,
         "trainer.default_local_dir": str(recipe.run_dir / "plain_verl"),
-    }
-
-
-def _estimator(recipe: Recipe) -> dict[str, Any]:
-    """verl's own estimator for the recipe's; its gdpo reads the components that plain_reward.py returns."""
-    if recipe.algorithm.advantage != "gdpo":
-        return {"algorithm.adv_estimator": "grpo"}
-    counted = {f"{name}/{COUNTED}": reward.weight for name, reward in recipe.rewards.items() if reward.weight}
-    return {
-        "algorithm.adv_estimator": "gdpo",
-        "algorithm.gdpo_reward_keys": list(counted),
-        "algorithm.gdpo_reward_weights": list(counted.values()),
     }
 
 

@@ -12,11 +12,9 @@ from typing import Any
 
 from medrl.errors import MedrlError
 from medrl.recipe import load_recipe
-from medrl.scoring.compose import components, gated_entries, total
+from medrl.scoring.compose import gated_entries, total
 from medrl.scoring.returned import numbers_of
 from medrl.scoring.rewards import LoadedReward, load_rewards, result_of
-
-COUNTED = "counted"
 
 
 async def compute_score(
@@ -28,11 +26,7 @@ async def compute_score(
     recipe: str,
     changes: Sequence[str] = (),
 ) -> dict[str, float]:
-    """`score` is the recipe's sum of its rewards; every part is returned as `name/entry` beside it.
-
-    `name/counted` is what a reward brings into the sum before its weight, 0 behind a closed gate or where it does not
-    apply: verl's `gdpo` wants a value of each in every row.
-    """
+    """`score` is the recipe's sum of its rewards, gates kept; every part is returned as `name/entry` beside it."""
     extra = extra_info or {}
     known = _rewards(recipe, tuple(changes))
     rewards = [one for one in known if not one.kinds or extra.get("kind") in one.kinds]
@@ -41,8 +35,7 @@ async def compute_score(
     found = {one.name: numbers_of(result) for one, result in zip(rewards, results)}
     parts = {f"{name}/{entry}": value for name, entries in found.items() for entry, value in entries.items()}
     rules = {one.name: one for one in known}
-    counted = {f"{name}/{COUNTED}": value for name, value in components(parts, rules).items()}
-    return {"score": total(parts, rules), **parts, **gated_entries(parts, rules), **counted}
+    return {"score": total(parts, rules), **parts, **gated_entries(parts, rules)}
 
 
 @cache

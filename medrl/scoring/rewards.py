@@ -53,7 +53,7 @@ def load_rewards(rewards: dict[str, Reward], beside: Path | None = None) -> list
         try:
             plugin = load_plugin(given.use, NAMES, beside)
             of_group = scores_groups(plugin.target)
-            check_call(plugin, ("group",) if of_group else (), {**({} if of_group else EACH), **given.kwargs})
+            check_call(plugin, ("group",) if of_group else (), given.kwargs, {} if of_group else EACH)
         except MedrlError as error:
             problems.append(f"rewards.{name}: {error}")
             continue

@@ -11,11 +11,13 @@ ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
 
 def arguments_of(rollout: Rollout) -> dict[str, Any]:
     """The four arguments of `compute_score`, and the keys of each dict that `compute_group_scores` gets."""
-    return arguments(rollout.prompt, rollout.text, record_of(rollout))
+    given = arguments(rollout.prompt, rollout.text, record_of(rollout))
+    given["extra_info"]["response_tokens"] = sum(rollout.mask)  # the model's own, of all its turns
+    return given
 
 
 def arguments(prompt: Prompt, reply: str, record: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The same for a reply that nobody sampled."""
+    """The same for a reply that nobody sampled: it has no `response_tokens`."""
     # a copy, so that a reward that writes into extra_info cannot change the next one's (verl's manager shares it)
     extra_info = copy.deepcopy(prompt.sample.extra_info)
     if record is not None:

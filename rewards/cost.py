@@ -1,4 +1,7 @@
-"""Score a diagnosis by what a mistake costs: a missed cancer and a false alarm are not the same. In place of the answer's reward."""
+"""Score a diagnosis by what a mistake costs: a missed cancer and a false alarm are not the same.
+
+In place of the answer's reward, which can be listed with weight 0 to be logged.
+"""
 
 import json
 from collections.abc import Mapping
@@ -46,7 +49,8 @@ def compute_score(
     matrix = cost_matrix(costs, default, names)
     options = _options((extra_info or {}).get("options"))
     classes = {letter: _class(matrix, text, f"option {letter}") for letter, text in options.items()}
-    right = classes.get(str(ground_truth).strip()) or _class(matrix, ground_truth, "ground_truth")
+    lettered = {letter.upper(): name for letter, name in classes.items()}
+    right = lettered.get(str(ground_truth).strip().upper()) or _class(matrix, ground_truth, "ground_truth")
     if options:
         said = classes.get(read_choice(solution_str, options) or "")
     else:

@@ -30,7 +30,12 @@ def test_doctests():
 
 @given(MIXED, st.sampled_from(["think", "no_think"]))
 def test_med_r1s_form_is_the_released_regexes(reply, style):
-    for text in (reply, f"<think>{reply}</answer>", f"<answer>{reply}</answer>", f"<think>a</think>{reply}<answer>B</answer>"):
+    for text in (
+        reply,
+        f"<think>{reply}</answer>",
+        f"<answer>{reply}</answer>",
+        f"<think>a</think>{reply}<answer>B</answer>",
+    ):
         assert medr1_form_ok(text, style) == bool(RELEASED[style].fullmatch(text)), text
 
 

@@ -89,6 +89,12 @@ def test_a_box_is_asked_for_in_the_frame_the_model_answers_in(loaded):
     assert json.loads(prompt.ground_truth) == [28, 11, 84, 45]
 
 
+def test_points_are_asked_for_in_the_frame_the_model_answers_in(loaded):
+    sample = box_sample(100, 50, [0, 0, 1, 1])
+    points = replace(sample, ground_truth="[[25, 10], [75, 40]]", extra_info={**sample.extra_info, "kind": "points"})
+    assert json.loads(builder(loaded).build(points).ground_truth) == [[28, 11], [84, 45]]
+
+
 def test_a_demonstration_ends_with_the_end_token_and_reads_back(loaded):
     making = builder(loaded)
     prompt = making.build(samples(1)[0])

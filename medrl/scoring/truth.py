@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medrl.vision.boxes import Box, Point, clip_box, is_box
+from medrl.vision.spacing import Spacing, as_spacing
 
 
 def image_size(extra_info: Mapping[str, Any] | None) -> tuple[float, float]:
@@ -71,7 +72,23 @@ def right_points(ground_truth: object) -> list[Point]:
     return [(point[0], point[1]) for point in points]
 
 
-def numbers(given: object) -> tuple[float, ...] | None:
+def pixel_spacing_mm(extra_info: Mapping[str, Any] | None) -> Spacing:
+    """`extra_info["pixel_spacing_mm"]`: (down, across), mm from pixel to pixel of the image of `image_size`.
+
+    >>> pixel_spacing_mm({"pixel_spacing_mm": [0.5, 0.7]})
+    (0.5, 0.7)
+    """
+    given = (extra_info or {}).get("pixel_spacing_mm")
+    spacing = as_spacing(numbers(given))
+    if spacing is None:
+        raise ValueError(
+            f'extra_info["pixel_spacing_mm"] is {str(given)[:80]!r}; expected [down, across], two positive numbers in mm. '
+            "Add it to the row, or measure in pixels."
+        )
+    return spacing
+
+
+def numbers(given: Any) -> tuple[float, ...] | None:
     """A list, tuple, array or JSON list of numbers as floats; None for anything else.
 
     >>> numbers("[1, 2.5]"), numbers([1, "x"])
@@ -79,7 +96,7 @@ def numbers(given: object) -> tuple[float, ...] | None:
     """
     try:
         items = json.loads(given) if isinstance(given, str) else given
-        return tuple(float(item) for item in items)  # type: ignore[attr-defined]
+        return tuple(float(item) for item in items)
     except (TypeError, ValueError, OverflowError):  # not a list, not numbers, no JSON, an endless integer
         return None
 

@@ -76,3 +76,46 @@ def test_no_text_raises(text):
 def test_another_radius_is_an_error(radius):
     with pytest.raises(ValueError, match=r"radius_px=.*above 0"):
         _score([], radius_px=radius)
+
+
+@pytest.mark.parametrize(
+    ("answer", "score"),
+    [
+        ([[30, 49], [90, 205]], 1.0),  # 9 px down, 4.5 mm each
+        ([[34, 40], [90, 200]], 1.0),  # 4 px across, 4 mm
+        ([[36, 40], [90, 200]], 0.5),  # 6 px across, 6 mm
+        ([[30, 51], [90, 200]], 0.5),  # 11 px down, 5.5 mm
+        ([[33, 48], [90, 200]], 1.0),  # exactly 5 mm
+    ],
+)
+def test_a_radius_in_millimetres(answer, score):
+    graded = _graded(answer, extra={"pixel_spacing_mm": [0.5, 1.0]}, radius_mm=5)
+    assert graded["score"] == score
+
+
+@pytest.mark.parametrize("spacing", [None, [0.5], [0.5, 0], [0.5, float("inf")], "half"])
+def test_millimetres_need_a_spacing(spacing):
+    with pytest.raises(ValueError, match=r"pixel_spacing_mm.*expected \[down, across\]"):
+        _graded([], extra={"pixel_spacing_mm": spacing}, radius_mm=5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "score"),
+    [
+        (RIGHT, 1.0),
+        ([[30, 40]], 1.0),  # the missed one is free
+        ([[30, 40]] * 5, 1.0),  # so are repeats
+        ([[30, 40], [60, 60]], 0.5),
+        ([[30, 50], [90, 209.9]], 0.5),  # strictly closer than 10 px
+        ([], 0.0),
+        ("here", 0.0),
+    ],
+)
+def test_the_published_metric_is_kept_with_its_faults(answer, score):
+    assert _score(answer, mode="medmultipoints") == score
+    assert _score("[]", [], mode="medmultipoints") == 0.0
+
+
+def test_an_unknown_mode_names_the_known_ones():
+    with pytest.raises(ValueError, match="mode='map'; expected one of f1, medmultipoints"):
+        _score([], mode="map")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medrl.vision.boxes import Box, Point, clip_box, is_box
+from medrl.vision.masks import MAX_PIXELS, MAX_POINTS, Pixels, as_mask, draw
 from medrl.vision.spacing import Spacing, as_spacing
 
 
@@ -72,6 +73,31 @@ def right_points(ground_truth: object) -> list[Point]:
     return [(point[0], point[1]) for point in points]
 
 
+def right_mask(ground_truth: Any, frame_px: tuple[float, float]) -> Pixels:
+    """The right mask as pixels (height, width), in its own size or else the frame's; without any where nothing is to be found.
+
+    >>> right_mask('{"size": [2, 3], "counts": [4, 2]}', (640, 480)).astype(int).tolist()
+    [[0, 0, 1], [0, 0, 1]]
+    """
+    try:
+        value = json.loads(ground_truth) if isinstance(ground_truth, str) else ground_truth
+    except ValueError:
+        value = None
+    mask = as_mask(_plain(value))
+    if mask is None:
+        raise ValueError(
+            f"ground_truth is {str(ground_truth)[:80]!r}; expected polygons [[[x, y], …], …] of at most {MAX_POINTS} corners in "
+            'all, {"size": [height, width], "counts": …} with run lengths that fill it, [] for nothing, or that as JSON.'
+        )
+    size = mask.size_px or (round(frame_px[0]), round(frame_px[1]))
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f"the mask has {size[0]} x {size[1]} pixels; expected at most {MAX_PIXELS}. Make it smaller.")
+    pixels = draw(mask, size, frame_px)
+    if not mask.is_empty and not pixels.any():
+        raise ValueError(f"ground_truth is {str(ground_truth)[:80]!r}; expected a mask with an area inside the image.")
+    return pixels
+
+
 def pixel_spacing_mm(extra_info: Mapping[str, Any] | None) -> Spacing:
     """`extra_info["pixel_spacing_mm"]`: (down, across), mm from pixel to pixel of the image of `image_size`.
 
@@ -99,6 +125,15 @@ def numbers(given: Any) -> tuple[float, ...] | None:
         return tuple(float(item) for item in items)
     except (TypeError, ValueError, OverflowError):  # not a list, not numbers, no JSON, an endless integer
         return None
+
+
+def _plain(value: Any) -> Any:
+    """Tuples and arrays, as parquet returns lists, as lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _groups(ground_truth: object, what: str) -> list[tuple[float, ...]]:

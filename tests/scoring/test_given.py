@@ -14,7 +14,7 @@ from medrl.scoring.rewards import load_rewards, probe
 from medrl.vision.open import open_image
 
 HEAD = "def compute_score(data_source, solution_str, ground_truth, extra_info=None):\n    "
-SEES = "return float('images' in extra_info) + 2.0 * ('question' in extra_info)"
+SEES = "float('images' in extra_info) + 2.0 * ('question' in extra_info)"
 
 
 @pytest.fixture(scope="module")

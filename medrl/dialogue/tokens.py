@@ -65,6 +65,7 @@ class Prompt:
     ground_truth: str
     answer_size_px: tuple[int, int] | None
     added_pictures: tuple[Image, ...] = ()  # those an environment has shown since
+    root: Path | None = None  # what the paths in `sample.images` lie below
 
     def with_pictures(self, added: Patches) -> "Prompt":
         """The same tokens with these pictures behind its own."""
@@ -151,6 +152,7 @@ class PromptBuilder:
             frame=self.family.box_frame,
             ground_truth=truth,
             answer_size_px=answer_size,
+            root=self.root,
         )
 
     def patches(self, pictures: Sequence[Image], whose: str) -> Patches:

@@ -22,7 +22,7 @@ from medrl.recipe import Reward
 from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
 from medrl.scoring.compose import gated_entries, total
-from medrl.scoring.given import ARGUMENTS, arguments, arguments_of
+from medrl.scoring.given import ARGUMENTS, arguments, arguments_of, asked_for
 from medrl.scoring.returned import entries_of, numbers_of, reason_of, turn_values_of
 
 NAMES = ("compute_score", "compute_group_scores")  # of one rollout, of a group
@@ -80,16 +80,16 @@ def scores_groups(function: Any) -> bool:
 def probe(rewards: Sequence[LoadedReward], prompt: Prompt) -> None:
     """Call each reward that applies once on made-up replies, so that one that always raises is found before a model is loaded."""
     replies = (f"<think>A trial reply.</think><answer>{prompt.ground_truth}</answer>", "<think>A trial reply.</think>")
-    right, silent = (arguments(prompt, reply) for reply in replies)
     for reward in rewards:
         if not reward.applies(prompt.sample):
             continue
+        right, silent = (arguments(prompt, reply, also=asked_for(reward.plugin.target)) for reply in replies)
         try:
             if reward.of_group:
                 for result in entries_of(asyncio.run(group_results_of(reward, [right, silent])), 2):
                     numbers_of(result)
             else:
-                numbers_of(asyncio.run(result_of(reward, arguments(prompt, replies[0]))))
+                numbers_of(asyncio.run(result_of(reward, right)))
         except Exception:
             raise MedrlError(
                 f"rewards.{reward.name}: {reward.plugin.path} raised on a trial reply to {prompt.sample.id} "
@@ -124,7 +124,10 @@ async def score_each(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward
     ]
     found = await asyncio.gather(
         *(
-            asyncio.gather(*(result_of(reward, arguments_of(rollout)) for reward in plan), return_exceptions=True)
+            asyncio.gather(
+                *(result_of(reward, arguments_of(rollout, asked_for(reward.plugin.target))) for reward in plan),
+                return_exceptions=True,
+            )
             for rollout, plan in zip(rollouts, plans)
         )
     )
@@ -141,7 +144,7 @@ async def score_group(group: Sequence[Rollout], rewards: Sequence[LoadedReward])
         if not group or not reward.of_group or not reward.applies(group[0].prompt.sample):
             continue
         try:
-            given = [arguments_of(rollout) for rollout in group]
+            given = [arguments_of(rollout, asked_for(reward.plugin.target)) for rollout in group]
             results: Sequence[Any] = entries_of(await group_results_of(reward, given), len(group))
         except Exception as error:  # the boundary: a user's reward may raise anything
             results = [error] * len(group)

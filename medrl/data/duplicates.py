@@ -65,9 +65,10 @@ def _near(first: Sequence[Fingerprint], second: Sequence[Fingerprint], rest: Seq
             some_rows, some_columns = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
             if not len(some_rows):
                 continue
-            alike = _stacked([second[rows[row]] for row in some_rows]) @ _stacked(
-                [first[columns[column]] for column in some_columns]
-            ).T
+            alike = (
+                _stacked([second[rows[row]] for row in some_rows])
+                @ _stacked([first[columns[column]] for column in some_columns]).T
+            )
             alike[~near[np.ix_(some_rows, some_columns)]] = -1.0
             best = alike.argmax(1)
             for row, column, value in zip(some_rows, best, alike[np.arange(len(best)), best]):

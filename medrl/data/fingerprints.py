@@ -78,7 +78,7 @@ def fingerprint(source: Mapping[str, Any], root: Path | None = None) -> Fingerpr
     picture = open_image({"bytes": data})
     pixels = hashlib.sha256(f"{picture.width} x {picture.height}".encode())
     pixels.update(picture.tobytes())
-    grey = picture.convert("L").resize((GREY_SIDE_PX, GREY_SIDE_PX), Image.Resampling.LANCZOS)
+    grey = picture.convert("L").resize((GREY_SIDE_PX, GREY_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return Fingerprint(
         source,
         hashlib.sha256(data).hexdigest(),

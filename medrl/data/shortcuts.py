@@ -9,6 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -46,17 +47,7 @@ def form_of(sample: Sample) -> str | None:
 
 def baselines(form: str) -> dict[str, Fit]:
     """The rules for a form, by name, without the text classifier (`text_baseline.py`)."""
-    return {
-        "choice": {
-            "option prior": option_prior,
-            "majority answer": majority_option,
-            "question prior": question_prior,
-            "answer position": answer_position,
-            "longest option": longest_option,
-        },
-        "text": {"majority answer": majority_answer, "question prior": question_prior},
-        "box": {"mean box": mean_box},
-    }[form]
+    return dict(_BASELINES[form])
 
 
 def chance(samples: Sequence[Sample]) -> float | None:
@@ -158,14 +149,14 @@ def mean_box(train: Sequence[Sample], size_of: Callable[[Sample], tuple[int, int
     return score
 
 
-def header_sizes(root: object) -> Callable[[Sample], tuple[int, int] | None]:
+def header_sizes(root: Path | None) -> Callable[[Sample], tuple[int, int] | None]:
     """Sizes in pixels as the data state them, else out of the file's header; None where it cannot be read."""
 
     def size_of(sample: Sample) -> tuple[int, int] | None:
         if (stated := _stated_size(sample)) is not None or not sample.images:
             return stated
         try:
-            return image_size(sample.images[0], root)  # type: ignore[arg-type]
+            return image_size(sample.images[0], root)
         except MedrlError:
             return None
 
@@ -225,3 +216,16 @@ def _box_of(sample: Sample) -> tuple[float, ...] | None:
 def _stated_size(sample: Sample) -> tuple[int, int] | None:
     stated = sample.extra_info.get("image_size")
     return (int(stated[0]), int(stated[1])) if stated is not None and len(sample.images) == 1 else None
+
+
+_BASELINES: dict[str, dict[str, Fit]] = {
+    "choice": {
+        "option prior": option_prior,
+        "majority answer": majority_option,
+        "question prior": question_prior,
+        "answer position": answer_position,
+        "longest option": longest_option,
+    },
+    "text": {"majority answer": majority_answer, "question prior": question_prior},
+    "box": {"mean box": mean_box},
+}

@@ -25,7 +25,9 @@ CANDIDATES = 32  # of open answers
 FIT_ON_AT_MOST = 4000  # questions, drawn by hash
 MAX_WORDS = 48  # of a question
 STEPS = 60  # of L-BFGS
-_WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")  # Chinese is written without blanks: its characters are words
+_WORD = re.compile(
+    r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+"
+)  # Chinese is written without blanks: its characters are words
 
 
 def text_classifier(train: Sequence[Sample]) -> Score:
@@ -87,7 +89,9 @@ def _fit(questions: list[list[np.ndarray]], right: list[int]) -> np.ndarray:
 
 def _features(sample: Sample, texts: list[str], choice: bool) -> list[np.ndarray]:
     """For each candidate the columns of its features, all of value 1."""
-    question = np.unique([_code("q", word) for word in _WORD.findall(plain_question(sample))[:MAX_WORDS]]).astype(np.uint64)
+    question = np.unique([_code("q", word) for word in _WORD.findall(plain_question(sample))[:MAX_WORDS]]).astype(
+        np.uint64
+    )
     longest = max((len(text) for text in texts), default=0)
     found = []
     for place, text in enumerate(texts):

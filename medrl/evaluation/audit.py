@@ -11,7 +11,7 @@ from typing import Any
 from medrl.data.fingerprints import take_fingerprints
 from medrl.data.sample import Sample
 from medrl.data.shortcuts import form_of
-from medrl.evaluation.leaks import Leak, contradictions, distinct_pictures, find_leak
+from medrl.evaluation.leaks import COPY_WORDS, Leak, contradictions, distinct_pictures, find_leak
 from medrl.evaluation.shortcuts import Shortcut, measure, measure_within, strongest
 
 HELD_OUT = "val"
@@ -77,12 +77,11 @@ def audit(
     splits: Mapping[str, Sequence[Sample]],
     root: Path,
     max_shortcut: float | None = None,
-    classifier: bool = True,
     progress: Progress | None = None,
 ) -> Audit:
     """Audit the splits by name; HELD_OUT among them is compared with each of the others.
 
-    `root` is where their image paths start. `classifier=False` leaves the fitted text classifier out: seconds less.
+    `root` is where their image paths start.
     """
     everything = [sample for samples in splits.values() for sample in samples]
     prints, unreadable = take_fingerprints(everything, root, progress)
@@ -91,10 +90,10 @@ def audit(
     leaks = []
     for name, samples in splits.items():
         if name != HELD_OUT:
-            found += measure(samples, held_out, HELD_OUT, name, root, classifier, progress)
+            found += measure(samples, held_out, HELD_OUT, name, root, progress=progress)
             leaks.append(find_leak(samples, held_out, prints, (name, HELD_OUT)))
     for name, samples in splits.items():
-        found += measure_within(samples, name, root, classifier, progress)
+        found += measure_within(samples, name, root, progress=progress)
     numbers = [
         Split(
             name,
@@ -120,8 +119,7 @@ def _told_leaks(leaks: Sequence[Leak]) -> list[str]:
     told = []
     for leak in leaks:
         if leak.copies:
-            how = {"bytes": "the same file", "pixels": "the same pixels", "near": "resized or re-encoded"}
-            kinds = ", ".join(f"{count} {how[level]}" for level, count in leak.levels.items() if count)
+            kinds = ", ".join(f"{count} {COPY_WORDS[level]}" for level, count in leak.levels.items() if count)
             told.append(
                 f"{leak.copies} of {leak.pictures} pictures of {leak.second} are in {leak.first} too ({kinds}); "
                 f"{leak.questions} questions of {leak.second} show one"

@@ -10,6 +10,8 @@ from medrl.data.sample import Sample
 from medrl.data.shortcuts import answer_text, option_texts, plain_question
 from medrl.data.splits import images_of, overlap
 
+COPY_WORDS = {"bytes": "the same file", "pixels": "the same pixels", "near": "resized or re-encoded"}
+
 Prints = Mapping[Key, Fingerprint]
 Asked = tuple[tuple[str, ...], str, tuple[str, ...]]  # pictures by their pixels, question, options
 

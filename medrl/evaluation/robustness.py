@@ -12,5 +12,7 @@ def relative_robustness(iid: float, ood: float) -> float:
     0.75
     """
     if not iid > 0:
-        raise ValueError(f"relative_robustness: iid={iid}, expected a score above 0; a share of nothing is not defined.")
+        raise ValueError(
+            f"relative_robustness: iid={iid}, expected a score above 0; a share of nothing is not defined."
+        )
     return 1 - (iid - ood) / iid

@@ -145,6 +145,7 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJson =
         "max_prompt_tokens": settings.sampling.max_prompt_tokens,
         "rollouts_per_step": settings.training.prompts_per_step * settings.algorithm.group_size,
         "rewards": {reward.name: f"{reward.weight:g} x {reward.plugin.path}" for reward in plan.rewards},
+        "without_the_picture": plan.shortcut,
         "run_directory": str(settings.run_dir),
         "warnings": plan.warnings,
     }

@@ -55,6 +55,10 @@ def _contradictions(config: DictConfig) -> list[str]:
             f"sampling.temperature={config.sampling.temperature}: "
             "attempts at temperature 0 are all alike and teach nothing; use 1.0"
         )
+    if config.data.max_shortcut is not None and not 0 < config.data.max_shortcut <= 1:
+        problems.append(
+            f"data.max_shortcut={config.data.max_shortcut}: an accuracy is expected, above 0 and at most 1, such as 0.6"
+        )
     if not config.rewards:
         problems.append("rewards: none given; name at least one, such as `answer: {use: rewards/choice.py}`")
     elif not any(reward.weight for reward in config.rewards.values()):

@@ -5,11 +5,12 @@ import traceback
 from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medrl.rollout.types import Rollout
+if TYPE_CHECKING:  # it would import torch, and rewards run in light processes
+    from medrl.rollout.types import Rollout
 
 TURNS = "turns"  # the entry with a value per turn
 SUM_TOLERANCE = 1e-6
@@ -43,7 +44,7 @@ def turn_values_of(result: Any, turns: int) -> list[float] | None:
     return [float(one) for one in given]
 
 
-def token_rewards(rollout: Rollout, weights: dict[str, float]) -> list[float]:
+def token_rewards(rollout: "Rollout", weights: dict[str, float]) -> list[float]:
     """One number per response token, their sum the rollout's reward: a turn's value on the last token of its reply.
 
     `weights`: of the recipe's rewards by name, 0 behind a closed gate (compose.py). What was not given per turn stands on

@@ -90,5 +90,5 @@ def test_right_is_what_another_reward_says():
 
 @pytest.mark.parametrize("kwargs", [{"rule": "linear"}, {"clip": 0}, {"clip": 0.5}])
 def test_another_rule_is_an_error(kwargs):
-    with pytest.raises(ValueError, match="expected one of brier, log, and a clip between 0 and 0.5"):
+    with pytest.raises(ValueError, match=r"expected one of brier, log, and a clip between 0 and 0\.5"):
         graded("<answer>B</answer>", **kwargs)

@@ -24,7 +24,8 @@ VARIANTS = {
     "confidence": [{}, {"rule": "log"}],
 }  # fmt: skip
 PIECES = [
-    "<think>", "</think>", "<answer>", "</answer>", "<confidence>", "</confidence>", "confidence: ", "0.8", "%", '"confidence": ',
+    "<think>", "</think>", "<answer>", "</answer>", "<confidence>", "</confidence>", "confidence: ", "0.8", "%", 
+    '"confidence": ',
     '{"answer": "B", ', "{", "}", "[", "```", "```json\n", "\\boxed{", "cannot be determined", "benign", "cancer", "B", " ", "\n", "nan",
     "\ud800", "\x00", "\u200b", "é", "９",
 ]  # fmt: skip

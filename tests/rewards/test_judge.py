@@ -126,6 +126,11 @@ def test_what_the_judge_is_sent(server, tmp_path):
     assert "What is it?" in text and "bronchopneumonia" in text and "\npneumonia\n" in text and "think" not in text
 
 
+def test_keys_of_the_request_may_be_added_and_left_out(server):
+    judged(server, body={"max_tokens": None, "max_completion_tokens": 90, "temperature": None})
+    assert {"max_tokens", "temperature"}.isdisjoint(server.seen[0]) and server.seen[0]["max_completion_tokens"] == 90
+
+
 def test_the_cache_is_asked_first_and_by_everything_that_matters(server, tmp_path):
     for _ in range(2):
         judged(server, path=tmp_path / "v")

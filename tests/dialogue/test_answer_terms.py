@@ -47,6 +47,7 @@ PRESENT, OPEN, ABSENT = Status.PRESENT, Status.UNCERTAIN, Status.ABSENT
         ("negative for pneumothorax", {"air": ABSENT}),
         ("effusion was ruled out", {"effusion": ABSENT}),
         ("edema is unlikely", {"edema": ABSENT}),
+        ("The effusion has been removed", {"effusion": ABSENT}),
         ("neither effusion nor edema", {"effusion": ABSENT, "edema": ABSENT}),
         ("possible effusion", {"effusion": OPEN}),
         ("cannot exclude effusion", {"effusion": OPEN}),

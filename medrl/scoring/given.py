@@ -8,6 +8,7 @@ from typing import Any
 from medrl.dialogue.tokens import Prompt
 from medrl.rollout.types import Rollout
 from medrl.vision.open import resolve_inside
+from medrl.vision.spacing import as_spacing, resized_spacing
 
 ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
 # what only some rewards look at, and only they are given: key of extra_info -> the constant their module sets to True
@@ -25,19 +26,26 @@ def arguments_of(rollout: Rollout, also: Collection[str] = ()) -> dict[str, Any]
 
     `also`: what `asked_for` says.
     """
-    return arguments(rollout.prompt, rollout.text, record_of(rollout), also)
+    given = arguments(rollout.prompt, rollout.text, record_of(rollout), also)
+    given["extra_info"]["response_tokens"] = sum(rollout.mask)  # the model's own, of all its turns
+    return given
 
 
 def arguments(
     prompt: Prompt, reply: str, record: dict[str, Any] | None = None, also: Collection[str] = ()
 ) -> dict[str, Any]:
-    """The same for a reply that nobody sampled."""
+    """The same for a reply that nobody sampled: it has no `response_tokens`."""
     # a copy, so that a reward that writes into extra_info cannot change the next one's (verl's manager shares it)
     extra_info = copy.deepcopy(prompt.sample.extra_info)
     if record is not None:
         extra_info["rollout"] = copy.deepcopy(record)
     if prompt.answer_size_px is not None:
         extra_info["image_size"] = list(prompt.answer_size_px)
+        # a spacing belongs to a size: that of the picture as it is becomes that of the frame the model answers in
+        spacing = as_spacing(extra_info.get("pixel_spacing_mm"))
+        if spacing is not None and len(prompt.image_sizes_px) == 1:
+            resized = resized_spacing(spacing, prompt.image_sizes_px[0], prompt.answer_size_px)
+            extra_info["pixel_spacing_mm"] = list(resized)
     if "images" in also:
         extra_info["images"] = _references(prompt)
     if "question" in also:

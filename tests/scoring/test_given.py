@@ -1,4 +1,4 @@
-"""What a reward is given on request: pictures as references that can be opened anywhere, and the question."""
+"""What a reward is given: the size and spacing of the frame answered in; on request pictures and the question."""
 
 import pickle
 from dataclasses import replace
@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 from makers import prompts, tiny
 
+from medrl.data.sample import Sample
+from medrl.dialogue.tokens import Prompt
 from medrl.errors import MedrlError
 from medrl.plugin import load_plugin
 from medrl.recipe import Reward
@@ -64,3 +66,23 @@ def test_the_rows_own_question_is_kept(prompt):
     assert arguments(own, "", also={"question"})["extra_info"]["question"] == "own"
     assert arguments(prompt, "", also={"question"})["extra_info"]["question"] == prompt.sample.question
     assert "question" not in arguments(prompt, "")["extra_info"]
+
+
+def _extra_info(spacing, sizes, answer_size):
+    sample = Sample("1", "test", (), (), "[]", extra_info={"pixel_spacing_mm": spacing})
+    prompt = Prompt(sample, "", (), None, None, sizes, (), "px_model", "[]", answer_size)
+    given = arguments(prompt, "")["extra_info"]
+    assert sample.extra_info == {"pixel_spacing_mm": spacing}  # the environments measure in the picture as it is
+    return given
+
+
+def test_the_spacing_follows_the_size():
+    given = _extra_info([0.5, 0.7], ((640, 480),), (320, 480))
+    assert given == {"image_size": [320, 480], "pixel_spacing_mm": pytest.approx([0.5, 1.4])}
+
+
+@pytest.mark.parametrize(
+    ("spacing", "sizes"), [([[0.5, 0.5], [1, 1]], ((640, 480), (9, 9))), (None, ((640, 480),)), ("half", ((640, 480),))]
+)
+def test_what_is_no_spacing_of_one_picture_is_left_alone(spacing, sizes):
+    assert _extra_info(spacing, sizes, (320, 480))["pixel_spacing_mm"] == spacing

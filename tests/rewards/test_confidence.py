@@ -65,7 +65,7 @@ def test_honest_confidence_is_the_only_best_one_for_every_chance_of_being_right(
         most = max(expected)
         kept = [stated for stated, value in zip(PERCENT, expected) if value > most - 1e-9]
         # 0 and 0.01, 0.99 and 1 are cut off alike
-        assert chance in kept and (len(kept) == 1 or rule == "log" and kept in ([0, 0.01], [0.99, 1])), (chance, kept)
+        assert chance in kept and (len(kept) == 1 or (rule == "log" and kept in ([0, 0.01], [0.99, 1]))), (chance, kept)
         best.append(most)
     assert all(more > less for less, more in itertools.pairwise(best)), "a better chance of being right always pays"
     assert min(best) >= score("A", 0, rule=rule) - 1e-9, "a wrong answer on purpose never pays more than a try"
@@ -90,5 +90,5 @@ def test_right_is_what_another_reward_says():
 
 @pytest.mark.parametrize("kwargs", [{"rule": "linear"}, {"clip": 0}, {"clip": 0.5}])
 def test_another_rule_is_an_error(kwargs):
-    with pytest.raises(ValueError, match="expected one of brier, log, and a clip between 0 and 0.5"):
+    with pytest.raises(ValueError, match=r"expected one of brier, log, and a clip between 0 and 0\.5"):
         graded("<answer>B</answer>", **kwargs)

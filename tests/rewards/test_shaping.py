@@ -2,6 +2,7 @@
 
 import math
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -117,7 +118,7 @@ def test_going_on_with_the_same_words_never_pays(said, words):
     # once a whole round is repeated: until then there are new sequences where the rounds meet
     first = 2 + words
     rounds = [score(repetition, " ".join(said * times), words=words) for times in range(first, first + 5)]
-    assert all(later <= earlier + 1e-12 for earlier, later in zip(rounds, rounds[1:])), rounds
+    assert all(later <= earlier + 1e-12 for earlier, later in pairwise(rounds)), rounds
     assert rounds[-1] < 0
 
 

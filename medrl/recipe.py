@@ -321,7 +321,7 @@ def _keys(schema: Any, prefix: str) -> Sequence[str]:
 
 def _missing(config: DictConfig, prefix: str) -> list[str]:
     found = []
-    for key in map(str, config):
+    for key in config:  # a reward's kwargs may hold other keys than text: {0: …}, or {yes: …}, which YAML reads as True
         if OmegaConf.is_missing(config, key):
             found.append(f"{prefix}{key}")
         elif isinstance(config[key], DictConfig):

@@ -29,7 +29,8 @@ VARIANTS = {
 PIECES = [
     "<think>", "</think>", "<answer>", "</answer>", "<confidence>", "</confidence>", "confidence: ", "0.8", "%",
     '"confidence": ',
-    '{"answer": "B", ', "{", "}", "[", "```", "```json\n", "\\boxed{", "cannot be determined", "benign", "cancer", "B", " ", "\n", "nan",
+    '{"answer": "B", ', "{", "}", "[", "```", "```json\n", "\\boxed{", "cannot be determined", "benign", "cancer", "B", " ", "\n",
+    "nan",
     "\ud800", "\x00", "\u200b", "é", "９",
 ]  # fmt: skip
 SIZE = 150_000
@@ -89,11 +90,11 @@ READERS = {  # what these rewards do themselves, beside reading the answer
 
 @pytest.mark.parametrize("name", READERS)
 def test_150000_characters_are_read_in_a_time_that_is_linear(name):
-    """30 times what it takes here to look at each character once: 10 to 50 ms, where one quadratic regex takes minutes."""
+    """In 30 times what it takes here to look at each character once, 10 ms or so; a quadratic regex would take minutes."""
     limit_s = 30 * min(_seconds(lambda text: [ord(sign) for sign in text], "a" * SIZE) for _ in range(3))
     for reply in FLOODS:
-        took = min(_seconds(READERS[name], reply) for _ in range(2))
-        assert took < limit_s, (ascii(reply[:40]), took, limit_s)
+        took = _seconds(READERS[name], reply)
+        assert took < limit_s or min(_seconds(READERS[name], reply) for _ in range(4)) < limit_s, ascii(reply[:40])
 
 
 @pytest.mark.cluster  # for its minutes, not for a cluster

@@ -321,11 +321,11 @@ def _keys(schema: Any, prefix: str) -> Sequence[str]:
 
 def _missing(config: DictConfig, prefix: str) -> list[str]:
     found = []
-    for key in map(str, config):
+    for key in config:  # a reward's kwargs may hold other keys than text: {0: …}, or {yes: …}, which YAML reads as True
         if OmegaConf.is_missing(config, key):
-            found.append(f"{prefix}{key}")
+            found.append(f"{prefix}{key!s}")
         elif isinstance(config[key], DictConfig):
-            found += _missing(config[key], f"{prefix}{key}.")
+            found += _missing(config[key], f"{prefix}{key!s}.")
     return found
 
 

@@ -19,7 +19,7 @@ from medrl.dialogue.control import control_tokens, forbidden_in, plain_pieces
 from medrl.dialogue.ends import TextEnd, text_end
 from medrl.dialogue.prompts import PromptStyle
 from medrl.errors import MedrlError
-from medrl.vision.frames import convert_point
+from medrl.vision.frames import convert_box, convert_point
 from medrl.vision.open import image_size, open_image
 from medrl.vision.resize import ImageFamily, image_tokens, resized_size, tile_limits
 

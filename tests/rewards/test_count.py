@@ -1,5 +1,7 @@
 """The count reward: exact unless asked otherwise, and partial credit never exceeds the exact one."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,10 +51,10 @@ def test_a_nearer_count_is_never_worth_less(right, one, other):
 
 @pytest.mark.parametrize("partial", [False, True])
 def test_a_count_that_its_own_list_contradicts_is_no_answer(partial):
-    for places in ('"point_2d": [[1, 2], [3, 4]]', '"bbox_2d": [[1, 2, 3, 4], [5, 6, 7, 8]]'):
-        assert _score('{"counts": 2, %s}' % places, 2, partial=partial) == 1.0
-        assert _score('{"counts": 3, %s}' % places, 3, partial=partial) == 0.0
-        assert _score('{"counts": 3, %s}' % places, 2, partial=partial) == 0.0
+    for places in ({"point_2d": [[1, 2], [3, 4]]}, {"bbox_2d": [[1, 2, 3, 4], [5, 6, 7, 8]]}):
+        assert _score(json.dumps({"counts": 2, **places}), 2, partial=partial) == 1.0
+        assert _score(json.dumps({"counts": 3, **places}), 3, partial=partial) == 0.0
+        assert _score(json.dumps({"counts": 3, **places}), 2, partial=partial) == 0.0
 
 
 @pytest.mark.parametrize("ground_truth", ["five", "", None, -1, "2.5", "nan", "inf", True, [3]])

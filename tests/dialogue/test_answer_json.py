@@ -45,9 +45,9 @@ def test_thousands_of_boxes_cost_milliseconds(count, style):
     inner = style.removeprefix("[[").split("], [")[0].strip("[]()")
     one = f"({inner})" if style[0] == "(" else f"[{inner}]"
     text = "[" + ",".join([one] * count) + "]" if style.startswith("[[") else one * count
-    started = time.perf_counter()
+    started = time.process_time()
     found = read_boxes(f"<answer>{text}</answer>")
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     assert (found is not None) == (count <= 500)
     assert seconds < 0.25  # 50 ms on an idle core
     assert read_points(f"<answer>{text}</answer>") is None

@@ -12,7 +12,7 @@ EXAMPLE = {
     "ground_truth": [40, 60, 140, 160],
     "extra_info": {"kind": "box", "image_size": [640, 480]},
     "right": "<think>A nodule at the upper left.</think><answer>[40, 60, 140, 160]</answer>",
-    "wrong": "<think>A nodule at the lower right.</think><answer>[400, 300, 500, 400]</answer>",
+    "wrong": "<think>A nodule near the middle.</think><answer>[100, 120, 200, 220]</answer>",
 }
 
 MODES = ("soft", "hard", "dynamic", "giou")

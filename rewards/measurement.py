@@ -11,7 +11,7 @@ EXAMPLE = {
     "ground_truth": [34.5, 20.0],
     "extra_info": {"kind": "measurement", "unit": "mm"},
     "right": "<think>The longest diameter first.</think><answer>34.5 x 20.0 mm</answer>",
-    "wrong": "<think>The longest diameter first.</think><answer>80.0 x 64.0 mm</answer>",
+    "wrong": "<think>The longest diameter first.</think><answer>30.0 x 26.0 mm</answer>",
 }
 
 ORDERS = ("sorted", "as_given")

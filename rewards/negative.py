@@ -9,10 +9,10 @@ from medrl.scoring.truth import image_size, right_box
 from medrl.vision.boxes import clip_box, iou
 
 EXAMPLE = {
-    "ground_truth": "none",
+    "ground_truth": [40, 60, 140, 160],  # or "none"
     "extra_info": {"kind": "box", "image_size": [640, 480]},
-    "right": "<think>Both lungs are clear.</think><answer>none</answer>",
-    "wrong": "<think>A nodule at the upper left.</think><answer>[40, 60, 140, 160]</answer>",
+    "right": "<think>A nodule at the upper left.</think><answer>[40, 60, 140, 160]</answer>",
+    "wrong": "<think>A nodule near the middle.</think><answer>[100, 120, 200, 220]</answer>",
 }
 
 

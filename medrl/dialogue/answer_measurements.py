@@ -28,6 +28,7 @@ UNITS = {
     "mm2": ("area", 1.0), "cm2": ("area", 100.0), "mm3": ("volume", 1e-3), "cm3": ("volume", 1.0), "cc": ("volume", 1.0),
 }  # fmt: skip
 UNIT_KEYS = ("unit", "units")
+MAX_CHARACTERS = 10_000  # a longer region is no statement of a few numbers, and reading it costs time
 
 _NAMES = sorted({*UNITS, *(f"{name}s" for name in UNITS if len(name) > 2 and name.isalpha())}, key=len, reverse=True)
 _UNIT = rf"(?:{'|'.join(map(re.escape, _NAMES))})(?![\w^])"
@@ -67,7 +68,7 @@ def read_measurements(reply: str, count: int) -> tuple[Quantity, ...] | None:
     """
 
     def quantities(region: str) -> tuple[Quantity, ...] | None:
-        found = _of_text(with_json_answers(region))
+        found = _of_text(with_json_answers(region)) if len(region) <= MAX_CHARACTERS else None
         return tuple(found) if found is not None and len(found) == count else None
 
     return agreed(reply, quantities)

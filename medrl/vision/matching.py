@@ -56,7 +56,7 @@ def iou_matrix(predicted: Sequence[Sequence[float]], true: Sequence[Sequence[flo
         shared = np.maximum(wide, 0.0) * np.maximum(high, 0.0)
         areas, true_areas = _areas(left, top, right, bottom), _areas(true_left, true_top, true_right, true_bottom)
         union = areas + true_areas - shared
-        sound = (areas > 0) & (true_areas > 0) & (union > 0) & (union < np.inf)
+        sound = (areas > 0) & (true_areas > 0) & (union > 0)
         overlap = np.divide(shared, union, out=np.zeros_like(union), where=sound)
     return np.minimum(overlap, 1.0)
 

@@ -23,9 +23,13 @@ def rules(found, split="val", fitted_on="train"):
     return {one.baseline: one for one in found if (one.split, one.fitted_on) == (split, fitted_on)}
 
 
+def made(seed):
+    return lambda number: encoded(picture(seed * 10_000 + number))
+
+
 @pytest.fixture(scope="module")
 def clean():
-    return {"train": questions("train", 300, 1), "val": questions("val", 150, 2)}
+    return {"train": questions("train", 120, 1, image=made(1)), "val": questions("val", 60, 2, image=made(2))}
 
 
 def test_a_clean_set_has_no_findings(clean):
@@ -33,11 +37,11 @@ def test_a_clean_set_has_no_findings(clean):
     assert found.findings() == []
     assert {one.chance for one in found.shortcuts} == {0.25}
     assert [(leak.copies, leak.patients, leak.studies, leak.repeated) for leak in found.leaks] == [(0, 0, 0, 0)]
-    assert [one.pictures for one in found.splits] == [300, 150]
+    assert [one.pictures for one in found.splits] == [120, 60]
 
 
 def test_a_planted_option_prior_is_found_and_its_control_is_at_chance():
-    train, val = questions("train", 300, 1, prior=0.8), questions("val", 200, 2, prior=0.8)
+    train, val = questions("train", 200, 1, prior=0.8), questions("val", 200, 2, prior=0.8)
     found = rules(measure(train, val, "val", "train"))
     planted = sum("pneumothorax" in (sample.options or {}).values() for sample in val) / len(val)
     prior = found["option prior"]
@@ -66,7 +70,7 @@ def test_planted_copies_and_patients_are_counted():
             return encoded(seen[number], "BMP")  # its pixels
         if number < 30:
             scale = 0.5 + number / 20
-            resized = seen[number].resize((round(160 * scale), round(120 * scale)), Image.Resampling.BICUBIC)
+            resized = seen[number].resize((round(120 * scale), round(80 * scale)), Image.Resampling.BICUBIC)
             return encoded(resized, "JPEG", quality=50 + number)
         return encoded(picture(80_000 + number))
 

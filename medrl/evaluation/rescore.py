@@ -4,8 +4,10 @@ Old values are those the run recorded, new ones come from the same functions as 
 missing with a reason and enters no comparison.
 """
 
+import gc
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +22,7 @@ from medrl.recipe import Recipe
 from medrl.record.files import write_text
 from medrl.record.stored import Stored, read_stored
 from medrl.scoring.compose import SCORE
-from medrl.scoring.rewards import common_reasons, load_rewards, score_rollouts
+from medrl.scoring.rewards import LoadedReward, common_reasons, load_rewards, score_rollouts
 
 AT_ONCE = 512  # rollouts scored between two reports of progress
 REASONS = 5
@@ -49,7 +51,36 @@ def rescore(
     samples = load_split(recipe, "val" if held_out else "train", beside).samples
     problems: list[str] = []
     report("reading rollouts", 0, 1)
-    found = read_stored(run, samples, held_out, problems)
+    with _settled() as settle:
+        found = read_stored(run, samples, held_out, problems)
+        settle()
+        _score(run, recipe, found, rewards, report)
+    return Rescored(found, problems, not held_out)
+
+
+@contextmanager
+def _settled() -> Iterator[Callable[[], None]]:
+    """No garbage collection until `settle` is called, and none of what there is by then until the end.
+
+    Ten thousand rows are millions of objects in no cycle; to walk over them again and again takes half of all the time.
+    """
+    gc.disable()
+
+    def settle() -> None:
+        gc.freeze()
+        gc.enable()
+
+    try:
+        yield settle
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def _score(
+    run: Path, recipe: Recipe, found: Sequence[Stored], rewards: Sequence[LoadedReward], report: Progress
+) -> None:
+    """Fill scores, rewards and, a step at a time, advantages; those of validations mean nothing and are not shown."""
     sample = next(
         (one.row["sample_id"] for one in found if not any(r.applies(one.rollout.prompt.sample) for r in rewards)), ""
     )
@@ -64,14 +95,12 @@ def rescore(
         score_rollouts([one.rollout for one in found[start:end]], rewards)
         start = end
     report("scoring", len(found), len(found))
-    if not held_out:
-        for _, step in groupby(found, lambda one: one.row["step"]):
-            scored = [one.rollout for one in step if one.rollout.reward is not None]
-            if scored:
-                fill_advantages(recipe, scored)
-            if recipe.algorithm.mask_over_turns:
-                mask_over_turns(scored)
-    return Rescored(found, problems, not held_out)
+    for _, step in groupby(found, lambda one: one.row["step"]):
+        scored = [one.rollout for one in step if one.rollout.reward is not None]
+        if scored:
+            fill_advantages(recipe, scored)
+        if recipe.algorithm.mask_over_turns:
+            mask_over_turns(scored)
 
 
 def facts_of(rescored: Rescored, top: int = 10) -> dict[str, Any]:

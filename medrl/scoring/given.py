@@ -7,6 +7,7 @@ from medrl.dialogue.tokens import Prompt
 from medrl.rollout.types import Rollout
 
 ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
+PLAIN = frozenset((str, int, float, bool, bytes, type(None)))  # what cannot be changed
 
 
 def arguments_of(rollout: Rollout) -> dict[str, Any]:
@@ -19,9 +20,9 @@ def arguments_of(rollout: Rollout) -> dict[str, Any]:
 def arguments(prompt: Prompt, reply: str, record: dict[str, Any] | None = None) -> dict[str, Any]:
     """The same for a reply that nobody sampled: it has no `response_tokens`."""
     # a copy, so that a reward that writes into extra_info cannot change the next one's (verl's manager shares it)
-    extra_info = copy.deepcopy(prompt.sample.extra_info)
+    extra_info = copied(prompt.sample.extra_info)
     if record is not None:
-        extra_info["rollout"] = copy.deepcopy(record)
+        extra_info["rollout"] = copied(record)
     if prompt.answer_size_px is not None:
         extra_info["image_size"] = list(prompt.answer_size_px)
     return dict(zip(ARGUMENTS, (prompt.sample.data_source, reply, prompt.ground_truth, extra_info)))
@@ -43,3 +44,18 @@ def record_of(rollout: Rollout) -> dict[str, Any] | None:
         "refused": sum(turn.fault is not None for turn in rollout.turns),
         "end_reason": rollout.end_reason,
     }
+
+
+def copied(value: Any) -> Any:
+    """A deep copy; of plain data, which is what rows and records are made of, several times as fast as copy.deepcopy.
+
+    >>> row = {"options": {"A": "CT"}, "boxes": [[1, 2]]}
+    >>> copied(row) == row, copied(row)["boxes"][0] is row["boxes"][0]
+    (True, False)
+    """
+    kind = type(value)
+    if kind is dict:
+        return {key: copied(item) for key, item in value.items()}
+    if kind is list:
+        return [copied(item) for item in value]
+    return value if kind in PLAIN else copy.deepcopy(value)

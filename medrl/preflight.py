@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from medrl.data.of_recipe import load_split as load_split
 from medrl.data.sample import Sample
-from medrl.data.source import DataSet, load, tell_reasons
+from medrl.data.source import DataSet, tell_reasons
 from medrl.dialogue.prompts import PromptStyle, load_style
 from medrl.dialogue.taught import check_taught, taught_with
 from medrl.dialogue.tokens import PromptBuilder
@@ -102,24 +102,6 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         memory,
         shortcut,
     )
-
-
-def load_split(recipe: Recipe, name: str, beside: Path | None = None) -> DataSet:
-    """One of the recipe's splits: `train`, `val` or `demonstrations`, with that split's options, kinds and limit."""
-    data = recipe.data
-    split = {"train": data.train, "val": data.val, "demonstrations": data.demonstrations or data.train}[name]
-    options = {
-        "train": data.train_options,
-        "val": data.val_options,
-        "demonstrations": data.demonstration_options or data.train_options,
-    }[name]
-    root = Path(data.root) if data.root else None
-    items = load(data.adapter, root, split, {**data.options, **options}, beside=beside)
-    kept = [sample for sample in items.samples if not data.kinds or sample.kind in data.kinds]
-    if not kept:
-        there = ", ".join(sorted({str(sample.kind) for sample in items.samples}))
-        raise MedrlError(f"data.kinds={list(data.kinds)}: split {split} has no such question; it has {there}.")
-    return replace(items, samples=kept[: recipe.val.max_samples] if name == "val" else kept)
 
 
 def make_builder(recipe: Recipe, processor: tuple[Any, ImageFamily], style: PromptStyle, root: Path) -> PromptBuilder:

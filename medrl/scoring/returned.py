@@ -80,4 +80,4 @@ def reason_of(error: BaseException) -> str:
 
 def _is_number(value: Any) -> bool:
     """Whether it is one number: Python's, numpy's (a float32 is no `float`), or a tensor without dimensions."""
-    return isinstance(value, (Real, np.bool_)) or (hasattr(value, "is_floating_point") and value.ndim == 0)
+    return isinstance(value, (float, int, Real, np.bool_)) or (hasattr(value, "is_floating_point") and value.ndim == 0)

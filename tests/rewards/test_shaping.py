@@ -1,6 +1,5 @@
 """Length and repetition: hand-computed values, no reward for saying more, and never a right answer below a wrong one."""
 
-import itertools
 import math
 import random
 from itertools import pairwise

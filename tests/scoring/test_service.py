@@ -19,6 +19,7 @@ ARGUMENTS = "data_source, solution_str, ground_truth, extra_info=None"
 HEAD = f"import ctypes, os, random, signal, sys, time\ndef compute_score({ARGUMENTS}):\n    "
 ASYNC = f"import asyncio, time\nasync def compute_score({ARGUMENTS}):\n    "
 TIMEOUT_S = 0.5
+HOUR = "await asyncio.sleep(3600)"
 
 
 def given(reply="", **extra_info):
@@ -213,7 +214,7 @@ def test_coroutines_of_a_worker_wait_together_and_one_that_hangs_is_cancelled(tm
     [
         ("time.sleep(60)", "timeout after 0.5 s (killed)"),
         ("import os; os._exit(4)", "worker died: exit code 4"),
-        ("\n        while True:\n            try: await asyncio.sleep(60)\n            except BaseException: pass", "timeout after 0.5 s"),
+        (f"\n        while True:\n            try: {HOUR}\n            except BaseException: pass", "timeout after 0.5 s"),
     ],
 )  # fmt: skip
 def test_a_coroutine_that_blocks_or_kills_its_worker_costs_no_other_its_score(tmp_path, fault, reason):
@@ -291,7 +292,8 @@ def test_a_killed_driver_leaves_nothing_behind_and_its_output_is_its_own(tmp_pat
 import os, sys, time, types
 from medrl.plugin import load_plugin
 from medrl.scoring.service import Service
-reward = types.SimpleNamespace(name="mine", plugin=load_plugin(sys.argv[1], "compute_score"), of_group=False, timeout_s=60, kwargs={})
+plugin = load_plugin(sys.argv[1], "compute_score")
+reward = types.SimpleNamespace(name="mine", plugin=plugin, of_group=False, timeout_s=60, kwargs={})
 service = Service([reward], workers=2)
 if os.fork() == 0: time.sleep(2); os._exit(0)  # holds the service's sockets open beyond the driver's end
 service.submit([("mine", {"data_source": "", "solution_str": "", "ground_truth": ""})] * 2)

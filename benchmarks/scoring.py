@@ -83,11 +83,15 @@ def timed(rewards: list[LoadedReward], replies: list[str], workers: int, times: 
     """Seconds until every reply has every score, the median of some times; the workers are there before."""
     found = []
     with Service(rewards, workers) as service:
-        warm = [(reward.name, given(f"<answer>{number}</answer>")) for reward in rewards for number in range(4 * workers)]
+        warm = [
+            (reward.name, given(f"<answer>{number}</answer>")) for reward in rewards for number in range(4 * workers)
+        ]
         service.submit(warm).result()
         for _ in range(times):
             begun = time.perf_counter()
-            calls = ((reward.name, arguments) for reply in replies for arguments in [given(reply)] for reward in rewards)
+            calls = (
+                (reward.name, arguments) for reply in replies for arguments in [given(reply)] for reward in rewards
+            )
             outcomes = service.submit(calls).result()
             found.append(time.perf_counter() - begun)
             assert sum(isinstance(one.result, Exception) for one in outcomes) == failing

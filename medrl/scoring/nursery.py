@@ -4,6 +4,7 @@ Started by the driver once per service, with one socket to it. It watches its wo
 worker's whole process group, forks and their forks included. It ends, and everything below it, when the driver does.
 """
 
+import mmap
 import os
 import pickle
 import selectors
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from medrl.errors import MedrlError
-from medrl.scoring.wire import Job, line
+from medrl.scoring.wire import PLACE, Job, line
 from medrl.scoring.worker import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, load, prctl, serve
 
 LOOK_S = 1.0  # how often it looks whether the driver is there: a fork of the driver may hold the socket open
@@ -78,23 +79,24 @@ class _Nursery:
             self._end()
 
     def _start(self) -> None:
-        """Fork a worker that answers on the first socket sent; the second is for what becomes of it."""
-        request, sockets, _, _ = socket.recv_fds(self.control, 1, 2)
+        """Fork a worker that answers on the first socket sent; the second is for what becomes of it, the third its progress."""
+        request, sockets, _, _ = socket.recv_fds(self.control, 1, 3)
         if not request:
             self.selector.unregister(self.control)
             self.control.close()
             return
-        channel, status = (socket.socket(fileno=number) for number in sockets)
+        channel, status = (socket.socket(fileno=number) for number in sockets[:2])
         pid = os.fork()
         if pid == 0:
-            self._become_worker(channel, status)
+            self._become_worker(channel, status, sockets[2])
         _own_group(pid)
         channel.close()
+        os.close(sockets[2])
         self.workers[pid] = status
         self.selector.register(status, selectors.EVENT_READ, lambda: self._kill(pid))
         _tell(status, ["pid", pid])
 
-    def _become_worker(self, channel: socket.socket, status: socket.socket) -> None:
+    def _become_worker(self, channel: socket.socket, status: socket.socket, shared: int) -> None:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -105,7 +107,9 @@ class _Nursery:
             for other in (self.control, self.bell, self.ringing, status, *self.workers.values()):
                 other.close()
             self.selector.close()
-            serve(channel, self.job, self.functions)
+            progress = mmap.mmap(shared, PLACE.size)
+            os.close(shared)
+            serve(channel, progress, self.job, self.functions)
         except OSError:
             pass  # the driver is gone
         finally:

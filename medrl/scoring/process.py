@@ -1,6 +1,7 @@
 """The driver's ends of the reward processes: the nursery, and a worker that is given calls and heard until a moment."""
 
 import json
+import mmap
 import os
 import pickle
 import select
@@ -17,7 +18,7 @@ from typing import Any
 
 from medrl.errors import MedrlError
 from medrl.scoring.failed import DIED
-from medrl.scoring.wire import MAX_RESULT, Job, read_line, send_frame
+from medrl.scoring.wire import MAX_RESULT, PLACE, Job, read_line, send_frame
 
 LOAD_S = 300.0  # until the reward files are loaded
 END_S = 5.0
@@ -84,9 +85,19 @@ class Nursery:
         self.ready()
         data, theirs = socket.socketpair()
         status, report = socket.socketpair()
-        with theirs, report, self._lock:
-            socket.send_fds(self.control, [b"+"], [theirs.fileno(), report.fileno()])
-        return Worker(data, status)
+        shared = os.memfd_create("medrl-reward")
+        os.ftruncate(shared, PLACE.size)
+        progress = mmap.mmap(shared, PLACE.size)
+        try:
+            with theirs, report, self._lock:
+                socket.send_fds(self.control, [b"+"], [theirs.fileno(), report.fileno(), shared])
+        except OSError:
+            for mine in (data, status, progress):
+                mine.close()
+            raise
+        finally:
+            os.close(shared)
+        return Worker(data, status, progress)
 
     def close(self) -> None:
         """End it and all workers."""
@@ -103,8 +114,8 @@ class Nursery:
 class Worker:
     """A reward process. Closing `status` is what kills it."""
 
-    def __init__(self, data: socket.socket, status: socket.socket) -> None:
-        self.data, self.status, self.rest = data, status, b""
+    def __init__(self, data: socket.socket, status: socket.socket, progress: mmap.mmap) -> None:
+        self.data, self.status, self.progress, self.rest = data, status, progress, b""
         data.settimeout(SEND_S)
         try:
             heard: list[list[Any]] = []
@@ -126,7 +137,13 @@ class Worker:
 
     def give(self, calls: Sequence[tuple[int, bytes]], together: bool) -> None:
         """Send a chunk of calls; OSError when the worker is gone."""
+        self.progress[:] = PLACE.pack(0)
         send_frame(self.data, (calls, together))
+
+    @property
+    def place(self) -> int:
+        """Of the call in its chunk that runs, or ran last."""
+        return int(PLACE.unpack(self.progress[:])[0])
 
     def hear(self, until: float) -> Iterator[list[Any]]:
         """Its messages, one or more. Silent when there is none at that moment, Died when it has ended."""
@@ -147,8 +164,8 @@ class Worker:
             yield _message(one)
 
     def kill(self) -> None:
-        self.status.close()
-        self.data.close()
+        for mine in (self.status, self.data):
+            mine.close()
 
     def _how(self) -> str:
         """How it ended, as the nursery says."""

@@ -265,10 +265,10 @@ class _Chunk:
                     self._take(message)
             except Silent:
                 worker.kill()
-                self._blame(None)
+                self._out_of_time(worker.place)
                 return False
             except Died as error:
-                self._blame(str(error))
+                self._death(str(error), worker.place)
                 return False
 
     def _due(self) -> float:
@@ -288,16 +288,27 @@ class _Chunk:
         else:
             call.fail(reason, seconds, trace or "")
 
-    def _blame(self, reason: str | None) -> None:
-        """Fail the call that was running, for its time being up or a given reason. Of several one is to blame: each is tried
-        alone."""
+    def _out_of_time(self, place: int) -> None:
+        """Fail the call that was running. Of several at a time one is to blame: each is tried alone."""
         if self.together:
-            for call in self.waiting.values():
-                call.again = True
+            self._alone(self.waiting)
         elif self.waiting:
-            call = self.waiting.pop(next(iter(self.waiting)))
-            reason = reason or f"{TIMEOUT} {self.sources[call.reward].timeout_s:g} s {KILLED}"
+            place = place if place in self.waiting else min(self.waiting)
+            call = self.waiting.pop(place)
+            reason = f"{TIMEOUT} {self.sources[call.reward].timeout_s:g} s {KILLED}"
             call.fail(reason, time.monotonic() - self.since)
+
+    def _death(self, reason: str, place: int) -> None:
+        """Fail the call that the worker died of, when there is but one that this can be."""
+        suspects = [one for one in self.waiting if self.together or one <= place] or sorted(self.waiting)[:1]
+        if len(suspects) == 1:
+            self.waiting.pop(suspects[0]).fail(reason, time.monotonic() - self.since)
+        else:
+            self._alone(suspects)
+
+    def _alone(self, places: Iterable[int]) -> None:
+        for place in places:
+            self.waiting[place].again = True
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 HEAD = struct.Struct(">Q")
+PLACE = struct.Struct(">Q")  # the running call's place in its chunk, in memory that driver and worker share
 MAX_RESULT = 1 << 20  # bytes of one result
 
 

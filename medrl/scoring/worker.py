@@ -7,6 +7,7 @@ nursery it was forked from; deadlines are kept by the driver, who can end it at 
 import asyncio
 import ctypes
 import inspect
+import mmap
 import os
 import pickle
 import random
@@ -23,10 +24,11 @@ from typing import Any
 from medrl.errors import MedrlError
 from medrl.plugin import load_plugin
 from medrl.scoring.failed import TIMEOUT, Failed, reason_of, trace_of
-from medrl.scoring.wire import MAX_RESULT, Job, Source, line, plain, read_frame
+from medrl.scoring.wire import MAX_RESULT, PLACE, Job, Source, line, plain, read_frame
 
 NAMES = ("compute_score", "compute_group_scores")  # of one rollout, of a group
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+HOLD_S = 0.005  # how long an answer may wait for the next one
 CANCEL_S = 0.2  # what a coroutine has to end in once it is cancelled
 Call = tuple[int, bytes]  # which reward; its pickled arguments
 
@@ -42,10 +44,15 @@ def load(job: Job) -> list[Callable[..., Any]]:
     return found
 
 
-def serve(channel: socket.socket, job: Job, functions: Sequence[Callable[..., Any]] | None) -> None:
-    """Answer calls until the channel is closed. Without `functions` the files are loaded here."""
+def serve(
+    channel: socket.socket, progress: mmap.mmap, job: Job, functions: Sequence[Callable[..., Any]] | None
+) -> None:
+    """Answer calls until the channel is closed. Without `functions` the files are loaded here.
+
+    `progress` is memory shared with the driver: the place in its chunk of the call that is running.
+    """
     try:
-        calling = _Calling(channel, job.rewards, load(job) if functions is None else functions)
+        calling = _Calling(channel, progress, job.rewards, load(job) if functions is None else functions)
         _confine(job.memory_mb)
     except MedrlError as error:
         channel.sendall(line(["broken", str(error)]))
@@ -61,9 +68,9 @@ def serve(channel: socket.socket, job: Job, functions: Sequence[Callable[..., An
                     for position, call in enumerate(calls):
                         calling.alone(runner, position, call)
             except _Unfit:
-                channel.sendall(line(["retire"]))
+                calling.flush(["retire"])
                 return
-            channel.sendall(line(["done"]))
+            calling.flush(["done"])
 
 
 def prctl(option: int, value: int) -> None:
@@ -80,15 +87,21 @@ class _Calling:
     """The functions, and where their results go."""
 
     def __init__(
-        self, channel: socket.socket, sources: Sequence[Source], functions: Sequence[Callable[..., Any]]
+        self,
+        channel: socket.socket,
+        progress: mmap.mmap,
+        sources: Sequence[Source],
+        functions: Sequence[Callable[..., Any]],
     ) -> None:
-        self.channel, self.sources, self.functions = channel, sources, functions
+        self.channel, self.progress, self.sources, self.functions = channel, progress, sources, functions
+        self.answers, self.flushed = b"", 0.0
         self.process, self.forked = os.getpid(), False
         # a child of a reward must not answer in our place, nor hold the channel open when we are dead
         os.register_at_fork(before=self._forking, after_in_child=self._forked)
 
     def alone(self, runner: asyncio.Runner, position: int, call: Call) -> None:
         """One call, its result sent."""
+        self.progress[:] = PLACE.pack(position)
         _seed(call)
         begun = time.perf_counter()
         try:
@@ -98,6 +111,11 @@ class _Calling:
             self._answer(position, begun, plain(result))
         except BaseException as error:  # the boundary: a user's reward may raise anything, SystemExit too
             self._refuse(position, begun, error)
+
+    def flush(self, word: list[str] | None = None) -> None:
+        """Send the answers that are there, and a word."""
+        self.channel.sendall(self.answers + (line(word) if word else b""))
+        self.answers, self.flushed = b"", time.perf_counter()
 
     async def together(self, calls: Sequence[Call]) -> None:
         """All of these calls at the same time; every result is sent when it is there."""
@@ -146,16 +164,22 @@ class _Calling:
         message = line([position, seconds, result, None, None])
         if len(message) > MAX_RESULT:
             raise Failed(f"returned {len(message) / 1e6:.1f} MB; expected a number, or a dict of a few")
-        self.channel.sendall(message)
+        self._send(message)
 
     def _refuse(self, position: int, begun: float, error: BaseException) -> None:
         reason, seconds = reason_of(error), time.perf_counter() - begun
         unfit = self._left_children() or isinstance(error, MemoryError) or isinstance(error.__cause__, _Unfit)
         if isinstance(error, MemoryError):
             reason += ": needs more than scoring.memory_mb allows"
-        self.channel.sendall(line([position, seconds, None, reason[:2000], trace_of(error)[-8000:]]))
+        self._send(line([position, seconds, None, reason[:2000], trace_of(error)[-8000:]]))
         if unfit:
             raise _Unfit
+
+    def _send(self, message: bytes) -> None:
+        """Quick calls share a message to the driver, which cost more than they do; none waits longer than HOLD_S."""
+        self.answers += message
+        if time.perf_counter() - self.flushed > HOLD_S:
+            self.flush()
 
     def _left_children(self) -> bool:
         """Whether the reward has forked and not waited. A child that it let return to us ends here."""

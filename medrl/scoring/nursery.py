@@ -80,7 +80,10 @@ class _Nursery:
 
     def _start(self) -> None:
         """Fork a worker that answers on the first socket sent; the second is for what becomes of it, the third its progress."""
-        request, sockets, _, _ = socket.recv_fds(self.control, 1, 3)
+        try:
+            request, sockets, _, _ = socket.recv_fds(self.control, 1, 3)
+        except OSError:  # reset: the driver ended with something unread
+            request = b""
         if not request:
             self.selector.unregister(self.control)
             self.control.close()

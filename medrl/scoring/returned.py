@@ -2,9 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
-from medrl.rollout.types import Rollout
+import numpy as np
+
+if TYPE_CHECKING:  # it would import torch, and rewards run in light processes
+    from medrl.rollout.types import Rollout
 
 TURNS = "turns"  # the entry with a value per turn
 SUM_TOLERANCE = 1e-6
@@ -15,7 +19,7 @@ def numbers_of(result: Any) -> dict[str, float]:
     entries = result if isinstance(result, dict) else {"score": result}
     if "score" not in entries:
         raise ValueError(f"returned a dict without 'score': {sorted(entries)}")
-    numbers = {key: float(value) for key, value in entries.items() if isinstance(value, (int, float))}
+    numbers = {str(key): float(value) for key, value in entries.items() if _is_number(value)}
     if "score" not in numbers or not all(math.isfinite(value) for value in numbers.values()):
         raise ValueError(f"returned {entries!r}; expected finite numbers")
     return numbers
@@ -30,7 +34,7 @@ def turn_values_of(result: Any, turns: int) -> list[float] | None:
     if not isinstance(result, dict) or TURNS not in result:
         return None
     given, score = result[TURNS], result["score"]
-    known = isinstance(given, (list, tuple)) and all(isinstance(one, (int, float)) for one in given)
+    known = isinstance(given, (list, tuple)) and all(_is_number(one) for one in given)
     if not known or len(given) != turns:
         raise ValueError(f"returned turns={given!r}; expected a list of {turns} numbers, one for each reply")
     if not abs(math.fsum(given) - score) <= SUM_TOLERANCE:
@@ -38,11 +42,11 @@ def turn_values_of(result: Any, turns: int) -> list[float] | None:
     return [float(one) for one in given]
 
 
-def token_rewards(rollout: Rollout, weights: dict[str, float]) -> list[float]:
+def token_rewards(rollout: "Rollout", weights: dict[str, float]) -> list[float]:
     """One number per response token, their sum the rollout's reward: a turn's value on the last token of its reply.
 
-    `weights`: of the recipe's rewards by name. What was not given per turn stands on the last token of all; a rollout
-    without a reward has 0 everywhere.
+    `weights`: of the recipe's rewards by name, 0 behind a closed gate (compose.py). What was not given per turn stands on
+    the last token of all; a rollout without a reward has 0 everywhere.
     """
     spread = [0.0] * len(rollout.token_ids)
     if rollout.reward is None:
@@ -63,3 +67,8 @@ def entries_of(results: Any, group: int) -> Sequence[Any]:
         found = f"{len(results)} of them" if isinstance(results, (list, tuple)) else repr(results)[:80]
         raise ValueError(f"returned {found}; expected a list of {group} scores, one for each rollout of the group")
     return results
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one number: Python's, numpy's (a float32 is no `float`), or a tensor without dimensions."""
+    return isinstance(value, (Real, np.bool_)) or (hasattr(value, "is_floating_point") and value.ndim == 0)

@@ -2,13 +2,13 @@
 
 A reward scores one rollout (`compute_score`) or all attempts at one question together (`compute_group_scores`). One that
 raises, or returns no finite number, leaves its rollouts *missing* with a reason; missing is never 0 and never enters a
-group's mean. Above `scoring.max_missing` the run stops and says the most common reasons.
+group's mean. Above `scoring.max_missing` the run stops and says the most common reasons. compose.py makes the sum.
 """
 
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from medrl.plugin import Plugin, check_call, load_plugin
 from medrl.recipe import Reward
 from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
+from medrl.scoring.compose import gated_entries, total
 from medrl.scoring.failed import reason_of, trace_of
-from medrl.scoring.given import ARGUMENTS, arguments, arguments_of
+from medrl.scoring.given import ARGUMENTS, arguments, arguments_of, asked_for
 from medrl.scoring.obtain import outcomes_of
 from medrl.scoring.returned import entries_of, numbers_of, turn_values_of
 from medrl.scoring.service import Service
@@ -40,6 +41,7 @@ class LoadedReward:
     kwargs: dict[str, Any]
     kinds: tuple[str, ...] = ()
     of_group: bool = False
+    gate: str | None = None
     timeout_s: float = 10.0
 
     def applies(self, sample: Sample) -> bool:
@@ -54,12 +56,21 @@ def load_rewards(rewards: dict[str, Reward], beside: Path | None = None) -> list
         try:
             plugin = load_plugin(given.use, NAMES, beside)
             of_group = scores_groups(plugin.target)
-            check_call(plugin, ("group",) if of_group else (), {**({} if of_group else EACH), **given.kwargs})
+            check_call(plugin, ("group",) if of_group else (), given.kwargs, {} if of_group else EACH)
         except MedrlError as error:
             problems.append(f"rewards.{name}: {error}")
             continue
         loaded.append(
-            LoadedReward(name, plugin, given.weight, dict(given.kwargs), tuple(given.kinds), of_group, given.timeout_s)
+            LoadedReward(
+                name,
+                plugin,
+                given.weight,
+                dict(given.kwargs),
+                tuple(given.kinds),
+                of_group,
+                given.gate,
+                given.timeout_s,
+            )
         )
     if problems:
         raise MedrlError("\n".join(problems))
@@ -81,9 +92,11 @@ def scores_groups(function: Any) -> bool:
 def probe(rewards: Sequence[LoadedReward], prompt: Prompt, pool: Service | None = None) -> None:
     """Call each reward that applies once on made-up replies, so that one that always raises is found before a model is loaded."""
     replies = (f"<think>A trial reply.</think><answer>{prompt.ground_truth}</answer>", "<think>A trial reply.</think>")
-    both = [arguments(prompt, reply) for reply in replies]
     asked = [reward for reward in rewards if reward.applies(prompt.sample)]
-    calls = [(reward, both if reward.of_group else both[0]) for reward in asked]
+    calls: list[tuple[LoadedReward, Any]] = []
+    for reward in asked:
+        both = [arguments(prompt, reply, also=asked_for(reward.plugin.target)) for reply in replies]
+        calls.append((reward, both if reward.of_group else both[0]))
     for reward, outcome in zip(asked, asyncio.run(outcomes_of(calls, pool))):
         result = outcome.result
         try:
@@ -106,7 +119,7 @@ def score_rollouts(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward],
 async def score_rollouts_async(
     rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward], pool: Service | None = None
 ) -> None:
-    """Fill `scores` (`name/entry`), `missing` (name to reason) and `reward` (weighted sum, None if a part is missing).
+    """Fill `scores` (`name/entry`), `missing` (name to reason) and `reward` (compose.py's sum, None if a part is missing).
 
     A reward that does not apply to a question adds nothing. Rollouts of one Prompt object are a group. A rollout that is
     missing for another reason than a reward, before it is scored, is shown to none and stands in no group. `pool` answers
@@ -120,32 +133,39 @@ async def score_rollouts_async(
 
 
 async def score_each(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward], pool: Service | None = None) -> None:
-    """The rewards that look at one rollout; `reward` is their sum. Those of a group are left to `score_group`."""
+    """The rewards that look at one rollout. Those of a group, and the sum of all, are left to `score_group`."""
     alone = [reward for reward in rewards if not reward.of_group]
     plans = [
         [reward for reward in alone if reward.applies(rollout.prompt.sample)] if _sound(rollout, rewards) else []
         for rollout in rollouts
     ]
-    calls = (
-        (reward, given)
-        for rollout, plan in zip(rollouts, plans)
-        for given in ([arguments_of(rollout)] if plan else [])
-        for reward in plan
-    )
-    outcomes = iter(await outcomes_of(calls, pool))
+    outcomes = iter(await outcomes_of(_calls(rollouts, plans), pool))
     for rollout, plan in zip(rollouts, plans):
-        rollout.reward = None if rollout.missing else 0.0
+        rollout.reward = None
         for reward, outcome in zip(plan, outcomes):
             rollout.score_seconds[reward.name] = outcome.seconds
             _add(rollout, reward, outcome.result)
 
 
+def _calls(
+    rollouts: Sequence[Rollout], plans: Sequence[Sequence[LoadedReward]]
+) -> Iterator[tuple[LoadedReward, dict[str, Any]]]:
+    """Each rollout's arguments, one object for all rewards that ask for the same."""
+    for rollout, plan in zip(rollouts, plans):
+        given: dict[frozenset[str], dict[str, Any]] = {}
+        for reward in plan:
+            also = asked_for(reward.plugin.target)
+            if also not in given:
+                given[also] = arguments_of(rollout, also)
+            yield reward, given[also]
+
+
 async def score_group(group: Sequence[Rollout], rewards: Sequence[LoadedReward], pool: Service | None = None) -> None:
-    """Add the rewards that compare the attempts at one question, all of which have been through `score_each`."""
+    """Add the rewards that compare the attempts at one question, all of which have been through `score_each`, and sum up."""
     group = [rollout for rollout in group if _sound(rollout, rewards)]
     asked = [reward for reward in rewards if group and reward.of_group and reward.applies(group[0].prompt.sample)]
-    given = [arguments_of(rollout) for rollout in group] if asked else []
-    for reward, outcome in zip(asked, await outcomes_of([(reward, given) for reward in asked], pool)):
+    calls = [(one, [arguments_of(rollout, asked_for(one.plugin.target)) for rollout in group]) for one in asked]
+    for reward, outcome in zip(asked, await outcomes_of(calls, pool) if calls else []):
         group[0].score_seconds[reward.name] = outcome.seconds  # one call, so it counts once
         try:
             if isinstance(outcome.result, BaseException):
@@ -155,6 +175,11 @@ async def score_group(group: Sequence[Rollout], rewards: Sequence[LoadedReward],
             results = [error] * len(group)
         for rollout, result in zip(group, results):
             _add(rollout, reward, result)
+    rules = {reward.name: reward for reward in rewards}
+    for rollout in group:
+        if not rollout.missing:
+            rollout.scores |= gated_entries(rollout.scores, rules)
+            rollout.reward = total(rollout.scores, rules)
 
 
 def missing_share(rollouts: Sequence[Rollout]) -> float:
@@ -186,10 +211,7 @@ def _add(rollout: Rollout, reward: LoadedReward, result: Any) -> None:
         turns = turn_values_of(result, max(1, len(rollout.turns)))
     except Exception as error:  # the boundary: a user's reward may raise anything
         rollout.missing[reward.name] = reason_of(error)
-        rollout.reward = None
         return
     rollout.scores |= {f"{reward.name}/{entry}": value for entry, value in entries.items()}
     if turns is not None:
         rollout.turn_scores[reward.name] = turns
-    if rollout.reward is not None:
-        rollout.reward += reward.weight * entries["score"]

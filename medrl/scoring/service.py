@@ -11,18 +11,17 @@ import math
 import os
 import pickle
 import threading
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from medrl.errors import MedrlError
 from medrl.recipe import Scoring
-from medrl.scoring.failed import KILLED, TIMEOUT, Failed
-from medrl.scoring.process import NO_RESULT, Died, Nursery, Silent, Worker
+from medrl.scoring.chunk import Batch, Call, Chunk, Outcome
+from medrl.scoring.failed import Failed
+from medrl.scoring.process import Nursery, Worker
 from medrl.scoring.wire import Job, Source
 
 if TYPE_CHECKING:
@@ -30,16 +29,7 @@ if TYPE_CHECKING:
 
 QUEUED = 4096  # calls that wait; whoever has more waits too
 CHUNK, TOGETHER = 32, 64  # calls a worker is given at once: one after another, or all at the same time
-GRACE_S, TOGETHER_GRACE_S = 0.1, 0.5  # beyond a deadline, for what is under way; coroutines are cancelled first
 STARTS = 3  # times that a worker may fail to start before the service gives up
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a call: the reward's result or the exception in its place, and the seconds it took."""
-
-    result: Any
-    seconds: float
 
 
 class Service:
@@ -50,7 +40,7 @@ class Service:
         self._number = {reward.name: number for number, reward in enumerate(rewards)}
         self._concurrent = [inspect.iscoroutinefunction(reward.plugin.target) for reward in rewards]
         self._job = Job(self._sources, memory_mb)
-        self._queue: deque[_Call] = deque()
+        self._queue: deque[Call] = deque()
         self._lock = threading.Lock()
         self._filled, self._drained = threading.Condition(self._lock), threading.Condition(self._lock)
         self._closed, self.replaced, self.workers = False, 0, workers
@@ -80,7 +70,7 @@ class Service:
         Arguments are copied here and now, once for all calls in a row with the same object; each call gets its own.
         Waits while too many calls are queued.
         """
-        batch = _Batch()
+        batch = Batch()
         last, copied = object(), b""
         for position, (name, given) in enumerate(calls):
             batch.outcomes.append(Outcome(None, 0.0))
@@ -98,7 +88,7 @@ class Service:
                 if self._closed:
                     raise MedrlError("the scoring service is closed")
                 batch.started(1)
-                self._queue.append(_Call(batch, position, self._number[name], copied))
+                self._queue.append(Call(batch, position, self._number[name], copied))
                 self._filled.notify()
         batch.sealed()
         return batch.future
@@ -136,7 +126,7 @@ class Service:
                 for call in chunk:
                     call.fail(f"no reward process could be started: {error}", 0.0)
                 continue
-            running = _Chunk(chunk, self._sources, self._concurrent[chunk[0].reward])
+            running = Chunk(chunk, self._sources, self._concurrent[chunk[0].reward])
             fit = running.run(worker)
             if running.waiting:
                 self._give_back(list(running.waiting.values()))
@@ -155,7 +145,7 @@ class Service:
             return self._worker()
         return None
 
-    def _take(self) -> "list[_Call]":
+    def _take(self) -> list[Call]:
         """Calls that go to a worker at once: the fewer the fewer there are, so that all workers end together."""
         while True:
             with self._lock:
@@ -175,7 +165,7 @@ class Service:
             if wanted := [call for call in chunk if not call.batch.future.cancelled()]:
                 return wanted
 
-    def _give_back(self, calls: "list[_Call]") -> None:
+    def _give_back(self, calls: list[Call]) -> None:
         """Calls that a worker did not come to are the next ones."""
         with self._lock:
             if not self._closed:
@@ -199,116 +189,6 @@ class Service:
                         nursery.close()
                         self._nursery = Nursery(self._job)
         raise AssertionError
-
-
-class _Batch:
-    """Calls that were submitted together."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
-        self.future: Future[list[Outcome]] = Future()
-        self._open, self._lock = 1, threading.Lock()  # one more than the calls until all are submitted
-
-    def started(self, calls: int) -> None:
-        with self._lock:
-            self._open += calls
-
-    def done(self, position: int, outcome: Outcome) -> None:
-        self.outcomes[position] = outcome
-        self.sealed()
-
-    def sealed(self) -> None:
-        with self._lock:
-            self._open -= 1
-            if self._open:
-                return
-        if self.future.set_running_or_notify_cancel():
-            self.future.set_result(self.outcomes)
-
-
-@dataclass
-class _Call:
-    """A call in the queue. `again`: it was under way, among others, when its worker died; it is tried once more, alone."""
-
-    batch: _Batch
-    position: int
-    reward: int
-    given: bytes
-    again: bool = False
-
-    def fail(self, reason: str, seconds: float, trace: str = "") -> None:
-        self.batch.done(self.position, Outcome(Failed(reason, trace), seconds))
-
-
-class _Chunk:
-    """Calls on their way through a worker; afterwards those are `waiting` that it did not come to."""
-
-    def __init__(self, calls: list[_Call], sources: Sequence[Source], together: bool) -> None:
-        self.given, self.sources, self.together = calls, sources, together and len(calls) > 1
-        self.grace_s = TOGETHER_GRACE_S if together else GRACE_S
-        self.waiting = dict(enumerate(calls))
-        self.since = 0.0
-
-    def run(self, worker: Worker) -> bool:
-        """Whether the worker can take another chunk."""
-        with suppress(OSError):  # dead or stuck: what is heard of it decides
-            worker.give([(call.reward, call.given) for call in self.given], self.together)
-        self.since = time.monotonic()
-        while True:
-            try:
-                for message in worker.hear(self._due()):
-                    if isinstance(message[0], str):
-                        return message[0] == "done" and not self.waiting
-                    if message[0] not in self.waiting:
-                        worker.kill()
-                        raise Died(NO_RESULT)
-                    self._take(message)
-            except Silent:
-                worker.kill()
-                self._out_of_time(worker.place)
-                return False
-            except Died as error:
-                self._death(str(error), worker.place)
-                return False
-
-    def _due(self) -> float:
-        """When the worker must have spoken: each call has its time from the moment that the one before it was answered."""
-        running = list(self.waiting.values())
-        if not self.together:
-            running = running[:1]
-        return self.since + self.grace_s + max((self.sources[call.reward].timeout_s for call in running), default=5.0)
-
-    def _take(self, message: list[Any]) -> None:
-        position, seconds, result, reason, trace = message
-        call = self.waiting.pop(position)
-        if not self.together:
-            self.since = time.monotonic()
-        if reason is None:
-            call.batch.done(call.position, Outcome(result, seconds))
-        else:
-            call.fail(reason, seconds, trace or "")
-
-    def _out_of_time(self, place: int) -> None:
-        """Fail the call that was running. Of several at a time one is to blame: each is tried alone."""
-        if self.together:
-            self._alone(self.waiting)
-        elif self.waiting:
-            place = place if place in self.waiting else min(self.waiting)
-            call = self.waiting.pop(place)
-            reason = f"{TIMEOUT} {self.sources[call.reward].timeout_s:g} s {KILLED}"
-            call.fail(reason, time.monotonic() - self.since)
-
-    def _death(self, reason: str, place: int) -> None:
-        """Fail the call that the worker died of, when there is but one that this can be."""
-        suspects = [one for one in self.waiting if self.together or one <= place] or sorted(self.waiting)[:1]
-        if len(suspects) == 1:
-            self.waiting.pop(suspects[0]).fail(reason, time.monotonic() - self.since)
-        else:
-            self._alone(suspects)
-
-    def _alone(self, places: Iterable[int]) -> None:
-        for place in places:
-            self.waiting[place].again = True
 
 
 @contextmanager

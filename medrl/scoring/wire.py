@@ -9,6 +9,7 @@ import pickle
 import socket
 import struct
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 HEAD = struct.Struct(">Q")
@@ -77,14 +78,16 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, str):
         return str(value)
-    if isinstance(value, int):
-        return int(value) if -(2**63) <= value < 2**63 else float(value)
-    if isinstance(value, float):
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return int(value)
+    if isinstance(value, Real):  # numpy's too
         return float(value)
     if isinstance(value, dict):
         return {key if isinstance(key, str) else repr(key)[:200]: plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # numpy's bool, a tensor without dimensions
+        return plain(value.item())
     return repr(value)[:200]
 
 

@@ -96,6 +96,11 @@ FAULTS = {  # what a reward does on the reply "fault", how the reason begins, an
     "eats 4 GB": ("bytes(4 << 30)", "MemoryError", True),
     "eats 4 GB by and by": ("x = []\n    while True: x.append(bytes(1 << 20))", "MemoryError", True),
     "returns too much": ("return {'score': 1.0, 'log': 'x' * (2 << 20)}", "returned 2.1 MB", False),
+    "says it is done": (
+        "[os.write(fd, b'[\"done\"]\\n') for fd in range(3, 100) if os.path.exists(f'/proc/self/fd/{fd}') "
+        "and 'socket' in os.readlink(f'/proc/self/fd/{fd}')]; time.sleep(0.2)",
+        "worker died: sent what is no result", True,
+    ),
     "closes its files": ("os.closerange(0, 100); time.sleep(0.1)", "worker died", True),
     "writes to its socket": (
         "[os.write(fd, b'{}\\n[]\\nno\\n') for fd in range(3, 100) if os.path.exists(f'/proc/self/fd/{fd}') "
@@ -225,12 +230,29 @@ def test_a_coroutine_that_blocks_or_kills_its_worker_costs_no_other_its_score(tm
         assert service.submit([("mine", given("1"))]).result(5)[0].result == 1.0 and service.replaced
 
 
+def test_each_call_of_a_chunk_has_the_time_of_its_own_reward(tmp_path):
+    quick, slow = HEAD + "return 1.0", HEAD + "time.sleep(0.6 if solution_str == 'slow' else 60); return 2.0"
+    for name, body in (("quick", quick), ("slow", slow), ("hangs", slow)):
+        (tmp_path / f"{name}.py").write_text(body)
+    times = {"quick": 0.2, "slow": 5.0, "hangs": 0.5}
+    rewards = load_rewards({name: Reward(str(tmp_path / f"{name}.py"), timeout_s=t) for name, t in times.items()})
+    calls = [("quick", given())] * 4 + [("slow", given("slow"))] + [("quick", given())] * 4 + [("hangs", given())]
+    with Service(rewards, workers=1) as service:
+        service.submit(calls[:1]).result(5)
+        calls += [("quick", given())] * 70  # enough for chunks of ten
+        begun = time.monotonic()
+        outcomes = service.submit(calls).result(20)
+        assert time.monotonic() - begun < 0.6 + 0.5 + 1
+        expected = [*[1.0] * 4, 2.0, *[1.0] * 4, "timeout after 0.5 s (killed)", *[1.0] * 70]
+        assert [tell(one) for one in outcomes] == expected and service.replaced == 1
+
+
 def test_eight_workers_share_slow_calls_evenly(tmp_path):
     with Service(loaded(tmp_path, mine=HEAD + "time.sleep(0.1); return 1.0"), workers=8) as service:
         service.ready()
         begun = time.monotonic()
         assert len(service.submit([("mine", given())] * 64).result(20)) == 64
-        assert time.monotonic() - begun < 8 * 0.1 * 1.25
+        assert time.monotonic() - begun < 2 * 8 * 0.1, "one after another they take 6.4 s"
 
 
 def test_a_reward_that_has_threads_when_it_is_loaded_is_loaded_by_each_worker(tmp_path):

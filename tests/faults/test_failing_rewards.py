@@ -17,6 +17,12 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None):
 """
 
 
+SMALL = {
+    "data": {"train_options": {"n": 8}, "val_options": {"n": 2}}, "sft": {"steps": 0}, "sampling": {"max_new_tokens": 8},
+    "training": {"steps": 3, "prompts_per_step": 4}, "val": {"every": 3}, "checkpoint": {"every": 1},
+}  # fmt: skip
+
+
 def run(folder, name, observe=lambda entry: None, **changes):
     """The small recipe with that reward and two reward processes."""
     from medrl import preflight
@@ -24,7 +30,7 @@ def run(folder, name, observe=lambda entry: None, **changes):
     from medrl.record.run import Run
 
     reward = {"use": str(folder / "mine.py"), "timeout_s": 0.5}
-    settings = recipe(folder, name, rewards={"mine": reward}, scoring={"workers": 2, **changes})
+    settings = recipe(folder, name, rewards={"mine": reward}, scoring={"workers": 2, **changes}, **SMALL)
     plan = preflight.check(settings)
     opened = Run.open(settings)
     train(plan, opened, observe)
@@ -45,13 +51,13 @@ def test_too_many_failures_stop_the_run_with_the_commonest_reasons_and_the_mende
     unbroken = run(folder, "unbroken")
 
     def break_it(entry):
-        if entry["stage"] == "grpo" and entry["step"] == 2:
+        if entry["stage"] == "grpo" and entry["step"] == 1:
             flag.write_text("")
 
     with pytest.raises(MedrlError) as caught:
         run(folder, "broken", break_it)
     told = str(caught.value)
-    assert "step 3: " in told and "scoring.max_missing=0.05" in told and "resumes from its last checkpoint" in told
+    assert "step 2: " in told and "scoring.max_missing=0.05" in told and "resumes from its last checkpoint" in told
     reasons = (
         "timeout after 0.5 s (killed)",
         "worker died: exit code 7",
@@ -61,14 +67,15 @@ def test_too_many_failures_stop_the_run_with_the_commonest_reasons_and_the_mende
     summary = json.loads((folder / "broken" / "summary.json").read_text())
     assert summary["status"] == "failed" and summary["reason"] == told
     flag.unlink()
-    same_run(unbroken, run(folder, "broken"), step=4)
+    same_run(unbroken, run(folder, "broken"), step=3)
 
 
+@pytest.mark.cluster  # the same again takes seconds
 def test_few_failures_are_left_out_and_counted(folder):
     flag = folder / "flag"
 
     def break_it(entry):
-        if entry["stage"] == "grpo" and entry["step"] == 2:
+        if entry["stage"] == "grpo" and entry["step"] == 1:
             flag.write_text("")
 
     try:
@@ -77,6 +84,6 @@ def test_few_failures_are_left_out_and_counted(folder):
         flag.unlink(missing_ok=True)
     steps = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     last = steps[-1]
-    assert last["step"] == 4 and last["scoring/mine/failed"] == 16 * last["reward/missing"] > 0
+    assert last["step"] == 3 and last["scoring/mine/failed"] == 16 * last["reward/missing"] > 0
     assert last["scoring/replaced"] <= last["scoring/mine/failed"] and last["time/scoring/mine_s"] > 0
     assert steps[-2]["scoring/mine/failed"] > 0 and steps[-3]["scoring/mine/failed"] == 0

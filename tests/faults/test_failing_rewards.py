@@ -23,14 +23,14 @@ SMALL = {
 }  # fmt: skip
 
 
-def run(folder, name, observe=lambda entry: None, **changes):
+def run(folder, name, observe=lambda entry: None, timeout_s=0.5, **scoring):
     """The small recipe with that reward and two reward processes."""
     from medrl import preflight
     from medrl.learning.train import train
     from medrl.record.run import Run
 
-    reward = {"use": str(folder / "mine.py"), "timeout_s": 0.5}
-    settings = recipe(folder, name, rewards={"mine": reward}, scoring={"workers": 2, **changes}, **SMALL)
+    reward = {"use": str(folder / "mine.py"), "timeout_s": timeout_s}
+    settings = recipe(folder, name, rewards={"mine": reward}, scoring={"workers": 2, **scoring}, **SMALL)
     plan = preflight.check(settings)
     opened = Run.open(settings)
     train(plan, opened, observe)
@@ -67,7 +67,7 @@ def test_too_many_failures_stop_the_run_with_the_commonest_reasons_and_the_mende
     summary = json.loads((folder / "broken" / "summary.json").read_text())
     assert summary["status"] == "failed" and summary["reason"] == told
     flag.unlink()
-    same_run(unbroken, run(folder, "broken"), step=3)
+    same_run(unbroken, run(folder, "broken", timeout_s=5, workers=1, max_missing=0.5), step=3)
 
 
 @pytest.mark.cluster  # the same again takes seconds

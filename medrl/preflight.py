@@ -19,6 +19,7 @@ from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
 from medrl.rollout.interaction import load_interaction
 from medrl.scoring.rewards import LoadedReward, load_rewards, probe
+from medrl.scoring.service import Service, open_service
 from medrl.vision.open import open_image
 from medrl.vision.resize import ImageFamily
 
@@ -74,7 +75,8 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
             tried = demonstrations.samples[:TRIED_DEMONSTRATIONS]
             imitated(builder, [builder.build(sample) for sample in tried], interaction)
     if not problems:
-        problems += _reward_faults(rewards, builder, everything)
+        with collecting(problems), open_service(recipe.scoring, rewards) as pool:
+            problems += _reward_faults(rewards, builder, everything, pool)
     shortcut, told = "", list[str]()
     with collecting(problems):
         shortcut, told = judge(train.samples, val.samples, recipe.data.max_shortcut, train.root, report)
@@ -190,7 +192,9 @@ def refused_faults(recipe: Recipe, name: str, items: DataSet) -> list[str]:
     ]
 
 
-def _reward_faults(rewards: Sequence[LoadedReward], builder: PromptBuilder, samples: Sequence[Sample]) -> list[str]:
+def _reward_faults(
+    rewards: Sequence[LoadedReward], builder: PromptBuilder, samples: Sequence[Sample], pool: Service | None
+) -> list[str]:
     """Try the rewards on the first sample of every kind."""
     problems: list[str] = []
     first: dict[str, Sample] = {}
@@ -203,7 +207,7 @@ def _reward_faults(rewards: Sequence[LoadedReward], builder: PromptBuilder, samp
             )
             continue
         with collecting(problems):
-            probe(rewards, builder.build(sample))
+            probe(rewards, builder.build(sample), pool)
     return problems
 
 

@@ -1,10 +1,8 @@
 """What a reward returned: as named floats, per turn where it says so, or the reason why it is of no use."""
 
 import math
-import traceback
 from collections.abc import Sequence
 from numbers import Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,13 +67,6 @@ def entries_of(results: Any, group: int) -> Sequence[Any]:
         found = f"{len(results)} of them" if isinstance(results, (list, tuple)) else repr(results)[:80]
         raise ValueError(f"returned {found}; expected a list of {group} scores, one for each rollout of the group")
     return results
-
-
-def reason_of(error: BaseException) -> str:
-    """What was raised, and the last line of code that it came from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name} line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {str(error)[:200]}{place}"
 
 
 def _is_number(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """Which lengths and angles a reply states: exactly as many as were asked for, or none at all."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medrl.dialogue.answer_measurements import read_measurements
@@ -45,6 +45,7 @@ def test_regions_must_agree():
     assert read_measurements("It measures 5 mm or so, I think, but the scan is rather blurred there.", 1) is None
 
 
+@settings(max_examples=40)
 @given(st.text() | st.text("0123456789.,- x×[](){}\"'mcdegpx%°e+unit:"), st.integers(1, 3))
 def test_no_text_raises(text, count):
     for reply in (text, f"<answer>{text}</answer>"):

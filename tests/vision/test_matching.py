@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medrl.vision import matching
@@ -16,6 +16,7 @@ edge = st.one_of(st.integers(-3, 12), st.sampled_from([math.nan, math.inf, -math
 boxes = st.lists(st.tuples(edge, edge, edge, edge), max_size=5)
 
 
+@settings(max_examples=40)
 @given(boxes, boxes)
 def test_the_matrix_is_the_scalar_overlap_of_every_pair(predicted, true):
     with pytest.MonkeyPatch.context() as patch:
@@ -27,6 +28,7 @@ def test_the_matrix_is_the_scalar_overlap_of_every_pair(predicted, true):
         assert math.isclose(overlaps[row, column], iou(a, b), abs_tol=1e-12), (a, b)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 5), st.integers(0, 5), st.data())
 def test_no_other_matching_has_more_pairs(predicted, true, data):
     fits = np.array(

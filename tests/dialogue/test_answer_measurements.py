@@ -1,9 +1,12 @@
 """Which lengths and angles a reply states: exactly as many as were asked for, or none at all."""
 
+import doctest
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medrl.dialogue import answer_mask, answer_measurements
 from medrl.dialogue.answer_measurements import read_measurements
 
 BOTH = ((34.5, "mm"), (20.0, "mm"))
@@ -51,3 +54,9 @@ def test_no_text_raises(text, count):
     for reply in (text, f"<answer>{text}</answer>"):
         found = read_measurements(reply, count)
         assert found is None or len(found) == count
+
+
+@pytest.mark.parametrize("module", [answer_mask, answer_measurements], ids=lambda module: module.__name__)
+def test_doctests(module):
+    found = doctest.testmod(module)
+    assert found.attempted and not found.failed

@@ -1,5 +1,6 @@
 """One-to-one matching finds the most pairs, and the matrices agree with the scalar geometry to the last digit."""
 
+import doctest
 import itertools
 import math
 
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medrl.vision import matching
+from medrl.vision import average_precision, masks, matching, spacing
+from medrl.vision import boxes as boxes_module
 from medrl.vision.boxes import iou
 from medrl.vision.matching import distance_matrix, f1, iou_matrix, pairs
 
@@ -56,3 +58,11 @@ def test_distances_are_measured_along_both_axes():
 
 def test_f1_of_nothing():
     assert (f1(0, 0, 0), f1(0, 3, 0), f1(0, 0, 3), f1(3, 3, 3)) == (1.0, 0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "module", [average_precision, boxes_module, masks, matching, spacing], ids=lambda module: module.__name__
+)
+def test_doctests(module):
+    found = doctest.testmod(module)
+    assert found.attempted and not found.failed

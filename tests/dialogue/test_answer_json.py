@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from medrl.dialogue import answer_json
@@ -24,6 +24,7 @@ def _read(text: str) -> object:
         return None
 
 
+@settings(max_examples=40)
 @given(st.lists(piece, max_size=24).map("".join) | st.recursive(st.integers() | st.floats(), st.lists).map(json.dumps))
 @example("[007]")
 @example("[[1, 2,], [3]]")

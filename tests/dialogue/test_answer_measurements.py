@@ -1,9 +1,12 @@
 """Which lengths and angles a reply states: exactly as many as were asked for, or none at all."""
 
+import doctest
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medrl.dialogue import answer_mask, answer_measurements
 from medrl.dialogue.answer_measurements import read_measurements
 
 BOTH = ((34.5, "mm"), (20.0, "mm"))
@@ -45,8 +48,15 @@ def test_regions_must_agree():
     assert read_measurements("It measures 5 mm or so, I think, but the scan is rather blurred there.", 1) is None
 
 
+@settings(max_examples=40)
 @given(st.text() | st.text("0123456789.,- x×[](){}\"'mcdegpx%°e+unit:"), st.integers(1, 3))
 def test_no_text_raises(text, count):
     for reply in (text, f"<answer>{text}</answer>"):
         found = read_measurements(reply, count)
         assert found is None or len(found) == count
+
+
+@pytest.mark.parametrize("module", [answer_mask, answer_measurements], ids=lambda module: module.__name__)
+def test_doctests(module):
+    found = doctest.testmod(module)
+    assert found.attempted and not found.failed

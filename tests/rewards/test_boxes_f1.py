@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medrl.plugin import load_plugin
@@ -76,6 +76,7 @@ def test_nothing_found_is_not_nothing_said(answer, right, score, answered, empty
     assert (graded["score"], graded["answered"], graded["empty"]) == (score, answered, empty)
 
 
+@settings(max_examples=40)
 @given(some_boxes, truths)
 def test_the_score_is_a_fraction_and_does_not_depend_on_the_order(named, right):
     score = _score(named, right)
@@ -84,6 +85,7 @@ def test_the_score_is_a_fraction_and_does_not_depend_on_the_order(named, right):
     assert _score(right, right) == 1.0
 
 
+@settings(max_examples=40)
 @given(st.one_of(some_boxes.filter(len), cells), cells, st.data())
 def test_a_right_box_more_never_costs_and_a_repeat_never_pays(named, right, data):
     score = _score(named, right)
@@ -93,6 +95,7 @@ def test_a_right_box_more_never_costs_and_a_repeat_never_pays(named, right, data
         assert _score([*named, unmatched[0]], right) > score
 
 
+@settings(max_examples=40)
 @given(st.text() | st.text("[](){},.0123456789-eEnaif \n\"'"))
 def test_no_text_raises(text):
     for reply in (text, f"<answer>{text}</answer>"):

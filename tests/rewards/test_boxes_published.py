@@ -49,7 +49,7 @@ def test_hand_computed(fixture):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_repeat_never_pays_and_the_score_is_a_fraction(mode, data):
     corners = st.tuples(st.sampled_from([0, 100, 200]), st.sampled_from([0, 100, 200]))
@@ -65,7 +65,7 @@ def test_a_repeat_never_pays_and_the_score_is_a_fraction(mode, data):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.text("[](){},.0123456789-eEnaif \n\"'"))
 def test_no_text_raises(mode, text):
     graded = PLUGIN("test", f"<answer>{text}</answer>", [A], SIZE, mode=mode)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medrl.plugin import load_plugin
@@ -67,6 +67,7 @@ def test_a_unit_may_be_required():
     assert _graded("40 mm", 40, unit_required=True)["score"] == 1.0
 
 
+@settings(max_examples=40)
 @given(length, length, length, st.floats(0.1, 2))
 def test_nearer_is_never_worse_and_exact_is_one(right, near, far, tau):
     near, far = sorted((near, far), key=lambda value: abs(value - right))
@@ -74,6 +75,7 @@ def test_nearer_is_never_worse_and_exact_is_one(right, near, far, tau):
     assert 1.0 == scores[0] >= scores[1] >= scores[2] >= 0.0
 
 
+@settings(max_examples=40)
 @given(st.lists(length, min_size=2, max_size=3), st.randoms())
 def test_sorted_axes_may_be_named_in_any_order(right, rng):
     shuffled = rng.sample(right, len(right))

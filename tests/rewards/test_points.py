@@ -4,7 +4,7 @@ import json
 
 import pytest
 import scipy.spatial
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medrl.plugin import load_plugin
@@ -46,6 +46,7 @@ def test_the_radius_belongs_to_the_circle(radius, score):
     assert _score([[38, 46], [90, 200]], radius_px=radius) == score
 
 
+@settings(max_examples=40)
 @given(points, points)
 def test_the_score_is_a_fraction_and_does_not_depend_on_the_order(named, right):
     score = _score(named, right)
@@ -58,6 +59,7 @@ def test_the_score_is_a_fraction_and_does_not_depend_on_the_order(named, right):
 apart = st.lists(st.tuples(st.sampled_from([0, 40, 80]), st.sampled_from([0, 40, 80])), min_size=1, unique=True)
 
 
+@settings(max_examples=40)
 @given(points.filter(len), apart, st.data())
 def test_a_right_point_more_never_costs_and_a_repeat_never_pays(named, right, data):
     score = _score(named, right)
@@ -67,6 +69,7 @@ def test_a_right_point_more_never_costs_and_a_repeat_never_pays(named, right, da
         assert _score([*named, unmatched[0]], right) > score
 
 
+@settings(max_examples=40)
 @given(st.text() | st.text("[](){},.0123456789-eEnaif \n\"'"))
 def test_no_text_raises(text):
     for reply in (text, f"<answer>{text}</answer>"):
@@ -117,6 +120,7 @@ def test_the_published_metric_is_kept_with_its_faults(answer, score):
     assert _score("[]", [], mode="medmultipoints") == 0.0
 
 
+@settings(max_examples=40)
 @given(points.filter(len), points.filter(len))
 def test_the_published_metric_is_the_share_of_near_nearest_neighbours(named, right):
     distances, _ = scipy.spatial.KDTree(right).query(named)  # evaluate_qwen.py asks scikit-learn for the same

@@ -1,8 +1,11 @@
 """What a row says of places: every way parquet hands it over is read, and a faulty row says what is wrong with it."""
 
+import doctest
+
 import numpy
 import pytest
 
+from medrl.scoring import truth
 from medrl.scoring.truth import image_size, right_boxes, right_points
 
 BOXES = [(40.0, 60.0, 140.0, 160.0), (0.0, 0.0, 9.0, 9.0)]
@@ -42,3 +45,9 @@ def test_other_points_are_an_error(given):
 def test_another_image_size_is_an_error(size):
     with pytest.raises(ValueError, match="expected the width and height in pixels"):
         image_size({"image_size": size})
+
+
+@pytest.mark.parametrize("module", [truth], ids=lambda module: module.__name__)
+def test_doctests(module):
+    found = doctest.testmod(module)
+    assert found.attempted and not found.failed

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
@@ -17,6 +17,7 @@ def _drawn(value: object) -> np.ndarray:
     return draw(as_mask(value), SIZE, SIZE)
 
 
+@settings(max_examples=40)
 @given(st.integers(-20, 60), st.integers(-20, 50), st.integers(-20, 60), st.integers(-20, 50))
 def test_a_box_is_its_pixels_and_an_inverted_one_has_none(left, top, right, bottom):
     expected = np.zeros(SIZE[::-1], dtype=bool)
@@ -24,6 +25,7 @@ def test_a_box_is_its_pixels_and_an_inverted_one_has_none(left, top, right, bott
     assert (_drawn([left, top, right, bottom]) == expected).all()
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(-20, 60), st.floats(-20, 50)), min_size=3, max_size=3))
 def test_a_triangle_is_the_pixels_whose_centre_it_holds(corners):
     (ax, ay), (bx, by), (cx, cy) = corners
@@ -106,6 +108,7 @@ def test_what_is_no_mask_is_none(value):
     assert as_mask(value) is None
 
 
+@settings(max_examples=40)
 @given(st.text(st.characters(min_codepoint=40, max_codepoint=120)))
 def test_no_text_of_run_lengths_raises_and_none_is_drawn_past_its_picture(text):
     mask = as_mask({"size": [5, 4], "counts": text})

@@ -1,14 +1,16 @@
 """One-to-one matching finds the most pairs, and the matrices agree with the scalar geometry to the last digit."""
 
+import doctest
 import itertools
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medrl.vision import matching
+from medrl.vision import average_precision, masks, matching, spacing
+from medrl.vision import boxes as boxes_module
 from medrl.vision.boxes import iou
 from medrl.vision.matching import distance_matrix, f1, iou_matrix, pairs
 
@@ -16,6 +18,7 @@ edge = st.one_of(st.integers(-3, 12), st.sampled_from([math.nan, math.inf, -math
 boxes = st.lists(st.tuples(edge, edge, edge, edge), max_size=5)
 
 
+@settings(max_examples=40)
 @given(boxes, boxes)
 def test_the_matrix_is_the_scalar_overlap_of_every_pair(predicted, true):
     with pytest.MonkeyPatch.context() as patch:
@@ -27,6 +30,7 @@ def test_the_matrix_is_the_scalar_overlap_of_every_pair(predicted, true):
         assert math.isclose(overlaps[row, column], iou(a, b), abs_tol=1e-12), (a, b)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 5), st.integers(0, 5), st.data())
 def test_no_other_matching_has_more_pairs(predicted, true, data):
     fits = np.array(
@@ -54,3 +58,11 @@ def test_distances_are_measured_along_both_axes():
 
 def test_f1_of_nothing():
     assert (f1(0, 0, 0), f1(0, 3, 0), f1(0, 0, 3), f1(3, 3, 3)) == (1.0, 0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "module", [average_precision, boxes_module, masks, matching, spacing], ids=lambda module: module.__name__
+)
+def test_doctests(module):
+    found = doctest.testmod(module)
+    assert found.attempted and not found.failed

@@ -317,7 +317,7 @@ from medrl.scoring.service import Service
 plugin = load_plugin(sys.argv[1], "compute_score")
 reward = types.SimpleNamespace(name="mine", plugin=plugin, of_group=False, timeout_s=60, kwargs={})
 service = Service([reward], workers=2)
-if os.fork() == 0: time.sleep(2); os._exit(0)  # holds the service's sockets open beyond the driver's end
+if os.fork() == 0: os.close(1); time.sleep(6); os._exit(0)  # holds the service's sockets open beyond the driver's end
 service.submit([("mine", {"data_source": "", "solution_str": "", "ground_truth": ""})] * 2)
 print(service._nursery.process.pid, flush=True)
 time.sleep(60)

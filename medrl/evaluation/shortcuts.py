@@ -15,7 +15,8 @@ from medrl.data.text_baseline import text_classifier
 from medrl.evaluation.intervals import wilson_interval
 
 NO_IMAGE = "no-image classifier"
-CONTROLLED = ("option prior", "question prior")  # rules that learn by heart are tried on shuffled answers too
+# rules that learn by heart, by form, are tried on shuffled answers too
+CONTROLLED = (("choice", "option prior"), ("text", "question prior"))
 CONTROL_DEALS = 5
 FOLDS = 5
 HIT_IOU = 0.5  # from this overlap on a box counts as right
@@ -117,7 +118,7 @@ def _shortcuts(
             for name, fit in _rules(form, root, thorough).items():
                 rule = fit(learned)
                 scores.setdefault((kind, form, name), []).extend(map(rule, questions))
-                if thorough and name in CONTROLLED:
+                if thorough and (form, name) in CONTROLLED:
                     for seed in range(CONTROL_DEALS):
                         rule = fit(shuffled_answers(learned, seed))
                         controls.setdefault((kind, form, name), []).extend(map(rule, questions))

@@ -94,19 +94,13 @@ def test_repeated_and_contradicted_questions_are_counted():
         return make_sample(id=f"{split}/{number}", data_source="t", question=question, images=[source],
                            ground_truth=answer, kind="yes_no", split=split, study_id=f"s{seed}")  # fmt: skip
 
-    train = [
-        asked(0, "Effusion?", "yes", 1, "train"),
-        asked(1, "Mass?", "no", 2, "train"),
-        asked(2, "Mass?", "yes", 2, "train"),
-    ]
-    val = [
-        asked(0, "effusion?", "Yes", 1, "val"),
-        asked(1, "Mass? ", "no", 1, "val"),
-        asked(2, "Effusion?", "no", 1, "val"),
-    ]
+    train = [asked(0, "Effusion?", "yes", 1, "train"), asked(1, "Mass?", "no", 2, "train"),
+             asked(2, "Mass?", "yes", 2, "train"), asked(3, "Cyst?", "no", 1, "train")]  # fmt: skip
+    val = [asked(0, "effusion?", "Yes", 1, "val"), asked(1, "Mass? ", "no", 1, "val"),
+           asked(2, "Effusion?", "no", 1, "val"), asked(3, "Cyst?", "no.", 1, "val")]  # fmt: skip
     prints, faults = take_fingerprints([*train, *val], HERE)
     leak = find_leak(train, val, prints)
-    assert (leak.repeated, leak.contradicted, leak.studies, leak.copies, leak.questions, faults) == (1, 1, 1, 1, 3, [])
+    assert (leak.repeated, leak.contradicted, leak.studies, leak.copies, leak.questions, faults) == (2, 1, 1, 1, 4, [])
     assert [one.contradictions for one in audit({"train": train, "val": val}, HERE).splits] == [1, 1]
 
 

@@ -32,4 +32,4 @@ def test_nothing_hangs_over_loads_or_is_too_faint(tmp_path):
                 assert page.evaluate(CONTRAST) == [], (size, scheme)
                 assert page.evaluate("[...document.images].every((one) => one.complete && one.naturalWidth > 0)")
         browser.close()
-    assert complaints == [] and {url.partition(":")[0] for url in requests} == {"file", "data"}
+    assert complaints == [] and {url.partition(":")[0] for url in requests} <= {"file", "data"}

@@ -79,9 +79,7 @@ class Reward:
 @dataclass
 class Scoring:
     max_missing: float = 0.05  # share of rollouts without a score at which the run stops
-    workers: int | None = (
-        None  # reward processes; default: one per CPU, 8 at most; 0: in this process, without deadlines
-    )
+    workers: int | None = None  # reward processes on a node; default: one per CPU, 8 at most; 0: none, and no deadlines
     memory_mb: int = 2048  # what each of them may allocate
 
 

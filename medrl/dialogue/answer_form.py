@@ -53,13 +53,10 @@ def medr1_form_ok(reply: str, style: str = "think") -> bool:
         raise ValueError(f"Med-R1 has no format style {style!r}; expected think or no_think.")
     if not reply.endswith("</answer>"):
         return False
-    closing = len(reply) - len("</answer>")
     if style == "no_think":
-        start = len(reply) - len(reply.lstrip())
-        return reply.startswith("<answer>", start) and start + len("<answer>") <= closing
-    # lazy parts may span anything, so the first place where the reasoning can end decides
-    turn = _MEDR1_TURN.search(reply, len("<think>"))
-    return reply.startswith("<think>") and turn is not None and turn.end() <= closing
+        return reply.lstrip().startswith("<answer>")
+    # lazy parts may span anything, so one place where the reasoning can end is enough
+    return reply.startswith("<think>") and _MEDR1_TURN.search(reply, len("<think>")) is not None
 
 
 def _tagged_parts(reply: str, style: str) -> dict[str, float]:

@@ -3,7 +3,7 @@
 import doctest
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from makers import tagged
 
@@ -67,6 +67,7 @@ def test_phrases_can_be_ones_own_and_none_may_be_empty():
             abstains("B", phrases)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_no_text_raises(reply):
     assert abstains(reply) in (True, False)

@@ -3,7 +3,7 @@
 import doctest
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medrl.dialogue import answer_confidence
@@ -97,12 +97,14 @@ PIECES = [
 ]
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(max_size=40), st.lists(st.sampled_from(PIECES), max_size=12).map("".join)))
 def test_any_text_gives_a_probability_or_none(reply):
     found = read_confidence(reply)
     assert found is None or 0 <= found <= 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000))
 def test_every_way_of_writing_a_probability_gives_it_back(thousandths):
     value = thousandths / 1000

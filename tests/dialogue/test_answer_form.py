@@ -4,7 +4,7 @@ import doctest
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medrl.dialogue import answer_form
@@ -28,6 +28,7 @@ def test_doctests():
     assert found.attempted and not found.failed
 
 
+@settings(deadline=None)
 @given(MIXED, st.sampled_from(["think", "no_think"]))
 def test_med_r1s_form_is_the_released_regexes(reply, style):
     for text in (
@@ -39,12 +40,14 @@ def test_med_r1s_form_is_the_released_regexes(reply, style):
         assert medr1_form_ok(text, style) == bool(RELEASED[style].fullmatch(text)), text
 
 
+@settings(deadline=None)
 @given(MIXED, st.sampled_from(["think", "no_think"]))
 def test_all_parts_are_there_exactly_when_the_form_is_right(reply, style):
     for text in (reply, f"<think>a</think>{reply}<answer>B</answer>", f"<answer>{reply}</answer>"):
         assert (sum(form_parts(text, style).values()) == len(form_parts(text, style))) == format_ok(text, style), text
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(max_size=40), MIXED), st.sampled_from(STYLES))
 def test_parts_lie_between_0_and_1_on_any_text(reply, style):
     assert all(0 <= part <= 1 for part in form_parts(reply, style, ["answer"]).values())

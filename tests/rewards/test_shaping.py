@@ -5,7 +5,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medrl.plugin import load_plugin
@@ -110,6 +110,7 @@ def test_repetition_is_counted_within_turns_not_between_them():
     assert score(repetition, "a b", row, words=2) == pytest.approx(6 / 7 - 1)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["bone", "is", "dense", ",", "<answer>", "é", '{"a": 1}']), min_size=1, max_size=12),
     st.integers(1, 6),
@@ -122,6 +123,7 @@ def test_going_on_with_the_same_words_never_pays(said, words):
     assert rounds[-1] < 0
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=200), st.integers(1, 400))
 def test_more_text_never_pays_for_length(first, more, limit):
     given = {"limit": limit, "buffer": max(1, limit // 2)}

@@ -126,6 +126,14 @@ def test_gates_and_masked_attempts_of_the_new_recipe_count(run, given, tmp_path)
     assert found.rollouts[0].rollout.advantage is None and found.rollouts[1].rollout.advantage < 0
 
 
+def test_a_group_is_scored_as_one_wherever_a_portion_ends(run, given, tmp_path, monkeypatch):
+    (tmp_path / "among.py").write_text("def compute_group_scores(group):\n    return [len(group)] * len(group)\n")
+    given["rewards"] = {"among": {"use": str(tmp_path / "among.py")}}
+    monkeypatch.setattr("medrl.evaluation.rescore.AT_ONCE", 2)
+    found = rescore(run, recipe_from(given, "some.yaml", "some")).rollouts
+    assert [one.rollout.reward for one in found] == [3.0] * 9
+
+
 def test_validations_have_groups_and_no_advantages(run, given):
     both = list(samples(2))
     rows = [row_of(*row, both[row[1]]) | {"advantage": None} for row in ROWS if row[0] == 1]

@@ -36,6 +36,10 @@ def test_gain_is_what_is_right_at_the_end_less_what_was_right_at_first(played):
     # right by the last reply: 1, 3, 5, 7 and 8 of 8; by the first: 1, 6 and 7
     before = [(dict(one.scores), one.reward, one.text) for one in played]
     assert gain_over_turn_one(played, load_rewards(REWARDS)) == {"tool/gain_over_turn_one": (5 - 3) / 8}
+    gated = load_rewards(
+        {**REWARDS, "answer": Reward("rewards/choice.py", gate="format")}
+    )  # what is right is right, paid or not
+    assert gain_over_turn_one(played, gated) == {"tool/gain_over_turn_one": (5 - 3) / 8}
     assert [(dict(one.scores), one.reward, one.text) for one in played] == before, "grading again leaves no trace"
 
 

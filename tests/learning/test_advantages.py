@@ -74,10 +74,10 @@ def test_a_large_component_does_not_silence_a_small_one():
 
 def test_gdpo_gives_exactly_zero_where_every_component_is_equal():
     noisy = torch.full((16, 2), 0.1)  # whose float mean is not 0.1
-    components = torch.cat([noisy, torch.tensor([[1.0, 0.1], [0.0, 0.1]])])
-    groups = torch.tensor([0] * 16 + [1, 1])
-    found = gdpo(components, torch.tensor([1.0, 7.0]), groups)
-    assert torch.equal(found[:16], torch.zeros(16)) and found[16] > 0 and found[17] == -found[16]
+    others = torch.tensor([[0.3, 0.1], [0.7, 0.1], [0.1, 0.1]])  # centred by rounding only: the batch's mean is not 0
+    groups = torch.tensor([0] * 16 + [1] * 3)
+    found = gdpo(torch.cat([noisy, others]), torch.tensor([1.0, 7.0]), groups)
+    assert torch.equal(found[:16], torch.zeros(16)) and found[17] > 0 > found[18] and found.mean() != 0
     assert torch.equal(gdpo(noisy, torch.tensor([1.0, 7.0]), groups[:16]), torch.zeros(16))
     assert torch.equal(gdpo(noisy[:1], torch.tensor([1.0, 7.0]), groups[:1]), torch.zeros(1))
 

@@ -55,8 +55,9 @@ def test_gdpo_sees_every_reward_as_it_counts(loaded, tmp_path):
     table = [  # (question, answer, format, tool)
         (0, 1.0, 1.0, None), (0, 1.0, 0.0, None), (0, 0.0, 1.0, None), (0, None, 1.0, None),
         (1, 1.0, 0.0, 0.0), (1, 1.0, 0.0, 4.0), (1, 0.0, 0.0, 2.0),
+        (2, 0.5, 1.0, 0.25), (2, 0.0, 1.0, 0.5),  # the same sum, and yet they teach
     ]  # fmt: skip
-    both, made = prompts(loaded, 2), []
+    both, made = prompts(loaded, 3), []
     for question, *values in table:
         one = rollout(both[question], [5, 6], None)
         one.scores = {f"{name}/score": value for name, value in zip(rewards, values) if value is not None}
@@ -68,9 +69,10 @@ def test_gdpo_sees_every_reward_as_it_counts(loaded, tmp_path):
     settings = recipe(tmp_path, rewards=rewards, algorithm={"advantage": "gdpo"}, scoring={"max_missing": 0.5})
     metrics = give_advantages(settings, made, 0)
     # question 0: 1 0 0 of three, std 1/sqrt(3): 2s -s -s; question 1: the answer counts 0, the tool is -1 1 0, twice that
-    raw = torch.tensor([2 / 3**0.5, -1 / 3**0.5, -1 / 3**0.5, -2.0, 2.0, 0.0])
+    # question 2: the answer is s -s of two, s = 1/sqrt(2), the tool -s s, twice that
+    raw = torch.tensor([2 / 3**0.5, -1 / 3**0.5, -1 / 3**0.5, -2.0, 2.0, 0.0, -1 / 2**0.5, 1 / 2**0.5])
     wanted = (raw / raw.std()).tolist()
-    assert made[3].advantage is None and metrics["reward/missing"] == 1 / 7
+    assert made[3].advantage is None and metrics["reward/missing"] == 1 / 9
     found = [one.advantage for one in made if one is not made[3]]
     assert found == pytest.approx(wanted, abs=1e-3) and metrics["group/zero_spread"] == 0.0
 

@@ -71,7 +71,9 @@ def test_a_run_without_an_environment_and_its_frames(loaded, tmp_path):
 def test_the_size_of_the_frame_follows_the_frame(loaded, tmp_path):
     run = single_turn_run(tmp_path, loaded)
     path, rows = rows_of(run)
-    change(path, [{**row, "frame": "norm1000"} for row in rows[:4]] + [without_pictures(row) for row in rows[4:]])
+    moved = {"frame": "norm1000", "truth_in_model_frame": "[10, 20, 30, 40]"}
+    change(path, [{**row, **moved} for row in rows[:4]] + [without_pictures(row) for row in rows[4:]])
+    assert read_stored(run, samples(2), False, [])[0].rollout.prompt.ground_truth == "[10, 20, 30, 40]"
     sizes = {one.row["sample_id"]: one.rollout.prompt.answer_size_px for one in read_stored(run, samples(2), False, [])}
     assert list(sizes.values()) == [(1000, 1000), None]
 

@@ -4,6 +4,7 @@ Sections 1-3 of the grading rules. Nothing here knows what kind of answer is wan
 every scan is one pass: possessive quantifiers and stacks, so that a hostile 100 kB reply costs milliseconds.
 """
 
+import operator
 import re
 import unicodedata
 from collections.abc import Callable
@@ -85,8 +86,12 @@ def answer_regions(reply: str) -> list[str] | None:
     return [text] if is_short or is_json(plain) else None
 
 
-def agreed(reply: str, read: Callable[[str], Value | None]) -> Value | None:
+def agreed(
+    reply: str, read: Callable[[str], Value | None], same: Callable[[Value, Value], bool] = operator.eq
+) -> Value | None:
     """The value that `read` finds in every region of the reply, or None when one gives none or another one.
+
+    `same` says when two values are one; the first is returned.
 
     >>> agreed("<answer>7</answer><answer>7.</answer>", lambda region: region.strip(" ."))
     '7'
@@ -97,9 +102,9 @@ def agreed(reply: str, read: Callable[[str], Value | None]) -> Value | None:
         return None
     for region in regions:
         value = read(unwrap(region))
-        if value is None or (agreed_value is not None and value != agreed_value):
+        if value is None or (agreed_value is not None and not same(agreed_value, value)):
             return None
-        agreed_value = value
+        agreed_value = value if agreed_value is None else agreed_value
     return agreed_value
 
 

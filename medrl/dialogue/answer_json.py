@@ -13,6 +13,7 @@ MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 300  # Python refuses to convert integers of more than 4300 digits; longer ones become inf
 
 _OBJECT_START = re.compile(r"\{(?=\s*+[\"'}])")  # a key or the end must follow; saves a try at each brace of a flood
+_BRACKETS = re.compile(r"[\[\]{}]+")
 _BLANK = re.compile(r"\s*+")
 _NUMBER = re.compile(r"-?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]++)?+(?![\w.%])")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*+)"|\'((?:[^\'\\]|\\.)*+)\'', re.DOTALL)
@@ -97,18 +98,19 @@ def find_objects(text: str) -> Iterator[FoundObject]:
 
 
 def brackets_match(text: str) -> bool:
-    """True when square brackets and braces pair up. Round ones may not: people write `b)`.
+    """True when square brackets and braces pair up, not too deep inside each other. Round ones may not: people write `b)`.
 
     >>> brackets_match("[B] {}"), brackets_match("[B"), brackets_match("B}")
     (True, False, False)
     """
-    stack = []
-    for bracket in re.finditer(r"[\[\]{}]", text):
-        if bracket[0] in "[{":
-            stack.append("]" if bracket[0] == "[" else "}")
-        elif not stack or stack.pop() != bracket[0]:
-            return False
-    return not stack
+    if text.count("[") != text.count("]") or text.count("{") != text.count("}"):
+        return False
+    brackets = "".join(_BRACKETS.findall(text))
+    for _ in range(MAX_DEPTH):  # a level of nesting each time
+        if not brackets:
+            return True
+        brackets = brackets.replace("[]", "").replace("{}", "")
+    return not brackets
 
 
 def finite_number(value: object) -> float | None:

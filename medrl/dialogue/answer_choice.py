@@ -15,6 +15,7 @@ from medrl.dialogue.answer_json import brackets_match
 from medrl.dialogue.answer_mentions import MAX_MENTIONS, Mention, asserted, with_json_answers
 from medrl.dialogue.answer_region import agreed, normalise
 
+MAX_LETTERS = 2000  # single letters in a region; more are noise, whether they name an option or are the article
 MIN_STEM = 2  # letters left when a plural ending is taken off: "yes" is no plural of "y"
 
 _LATIN = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff\u0300-\u036f"
@@ -80,13 +81,16 @@ def read_options(region: str, options: Mapping[str, str]) -> set[str]:
 
 
 def find_options(region: str, options: Mapping[str, str]) -> OptionMentions | None:
-    """Everything in one region that names an option, rejected or not; None when a bracket is missing or too many.
+    """Everything in one region that names an option, rejected or not; None when a bracket is missing or too
+    many, or it is a flood of letters.
 
     >>> found = find_options("B (CT), not A", {"A": "MRI", "B": "CT"})
     >>> [mention.value for mention in found.texts], [mention.value for mention in found.joined()]
     (['B'], ['B', 'A'])
     """
     text = with_json_answers(region)
+    if sum(1 for _ in islice(LONE_LETTER.finditer(text), MAX_LETTERS + 1)) > MAX_LETTERS:
+        return None
     texts = _text_mentions(text, _text_patterns(tuple(options.items())))
     hidden = bytearray(len(text))
     for mention in texts:

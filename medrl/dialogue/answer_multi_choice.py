@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from medrl.dialogue.answer_choice import LONE_LETTER, WRAPPERS, OptionMentions, find_options, is_letter_list
-from medrl.dialogue.answer_mentions import MAX_MENTIONS, Mention, asserted, is_rejected
+from medrl.dialogue.answer_mentions import Mention, asserted, is_rejected
 from medrl.dialogue.answer_region import agreed
 
 _RUN_OF_CAPITALS = re.compile(r"[A-Z]{2,}")
@@ -62,9 +62,7 @@ def _lists_a_foreign_letter(found: OptionMentions, letters: Mapping[str, str]) -
     any_case = is_letter_list(found.text)
     last_end: int | None = None
     last_is_option = False
-    for number, match in enumerate(LONE_LETTER.finditer(found.text)):
-        if number > MAX_MENTIONS:
-            return True  # a loop, not a list
+    for match in LONE_LETTER.finditer(found.text):  # not many: `find_options` sees to it
         start, end = match.span()
         if found.hidden[start] or not (any_case or match[0].isupper()):
             continue

@@ -5,6 +5,7 @@ from typing import Any
 
 from medrl.dialogue.tokens import Prompt
 from medrl.rollout.types import Rollout
+from medrl.vision.spacing import as_spacing, resized_spacing
 
 ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
 
@@ -22,6 +23,11 @@ def arguments(prompt: Prompt, reply: str, record: dict[str, Any] | None = None) 
         extra_info["rollout"] = copy.deepcopy(record)
     if prompt.answer_size_px is not None:
         extra_info["image_size"] = list(prompt.answer_size_px)
+        # a spacing belongs to a size: that of the picture as it is becomes that of the frame the model answers in
+        spacing = as_spacing(extra_info.get("pixel_spacing_mm"))
+        if spacing is not None and len(prompt.image_sizes_px) == 1:
+            resized = resized_spacing(spacing, prompt.image_sizes_px[0], prompt.answer_size_px)
+            extra_info["pixel_spacing_mm"] = list(resized)
     return dict(zip(ARGUMENTS, (prompt.sample.data_source, reply, prompt.ground_truth, extra_info)))
 
 

@@ -82,7 +82,7 @@ def read_groups(region: str, size: int) -> list[Group] | None:
     ([(1.0, 2.0)], None)
     """
     text = normalise(region).rstrip(" .;")
-    if sum(map(text.count, "[({")) > MAX_BRACKETS:
+    if sum(map(text.count, "[({")) > MAX_BRACKETS or text.count(",") > 4 * MAX_BRACKETS:
         return None
     if _EMPTY.fullmatch(text):
         return []

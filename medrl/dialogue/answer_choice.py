@@ -49,9 +49,13 @@ class OptionMentions:
 
 @dataclass(frozen=True)
 class _Text:
-    """How one option's text is found; the group `exact` holds its last word when that is written as in the option."""
+    """How one option's text is found; the group `exact` holds its last word when that is written as in the option.
+
+    `clue`: lower-case letters without which the pattern, which is much slower to look for, cannot be there.
+    """
 
     letter: str
+    clue: str
     pattern: re.Pattern[str]
 
 
@@ -118,7 +122,12 @@ def _bare(text: str) -> str:
 @lru_cache(maxsize=256)
 def _text_patterns(options: tuple[tuple[str, str], ...]) -> tuple[_Text, ...]:
     texts = ((letter, _bare(text)) for letter, text in options)
-    return tuple(_Text(letter, _pattern(text)) for letter, text in texts if text.strip("- "))
+    return tuple(_Text(letter, _clue(text), _pattern(text)) for letter, text in texts if text.strip("- "))
+
+
+def _clue(text: str) -> str:
+    first, *others = re.split(r"[\s-]+", text.strip("- ").lower())
+    return first if others else first[: max(1, len(first) - len("es"))]
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -152,7 +161,10 @@ def _is_word(sign: str) -> bool:
 def _text_mentions(text: str, patterns: tuple[_Text, ...]) -> list[Mention[str]]:
     """Where options are named by text: what lies inside a longer find is dropped, an exact find beats a plural."""
     found = []
+    lower = text.lower()
     for option in patterns:
+        if option.clue not in lower:
+            continue
         for match in islice(option.pattern.finditer(text), MAX_MENTIONS + 1):
             found.append((match.start(), -match.end(), match["exact"] is None, option.letter))
     kept, covered_to = [], -1

@@ -3,6 +3,8 @@
 Section 4 and 9 of the grading rules; pieces of verbose, case-blind regular expressions that the number readers share.
 """
 
+import re
+
 HEDGE = r"(?:(?:of|about|around|approximately|roughly|circa|the|a|an|some|~)\s+)*~?\s*"
 
 # ends where the number begins
@@ -26,3 +28,16 @@ BOUND_AFTER = rf"""
       | (?:minimum|maximum|min|max)(?!\s+\w)
     )(?!\w)
 """
+
+_NOT_FINITE = re.compile(r"(?<!\w)(?:nan|inf|infinity|infinite)(?!\w)|∞", re.IGNORECASE)
+
+
+def is_not_finite(text: str) -> bool:
+    """True when a text names a number that is none, or is endless.
+
+    >>> is_not_finite("NaN"), is_not_finite("banana"), is_not_finite("-inf mm")
+    (True, False, True)
+    """
+    lower = text.lower()
+    hint = "nan" in lower or "inf" in lower or "∞" in lower  # much faster than the pattern
+    return hint and _NOT_FINITE.search(text) is not None

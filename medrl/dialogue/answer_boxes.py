@@ -206,7 +206,7 @@ def _loose_groups(text: str, start: int, size: int) -> tuple[list[Group], int] |
 
 def _as_group(text: str, size: int) -> Group | None:
     """Numbers separated by commas or blanks; a comma at the end is allowed."""
-    items = _ITEM_BREAK.split(text.strip())
+    items = _ITEM_BREAK.split(text.strip(), size + 1)  # no more than show that there are too many
     if items[-1] == "":
         items.pop()
     numbers = [number for item in items if (number := finite_number(item.strip("\"'"))) is not None]

@@ -25,6 +25,7 @@ _CLOSED_AFTER = re.compile(r" ?[)\]}]")
 _PAUSE_AFTER = re.compile(r" ?[.:,;]| -|\n")
 _CUE_BEFORE = re.compile(r"""(?<!\w)(?:answer|option|choice)(?:\s+is)?\s*:?\s*["'(\[{]*\Z""", re.IGNORECASE)
 WRAPPERS = str.maketrans("", "", "\"'()[]{}")
+_NOT_IN_A_LIST = re.compile(r"""[^\s,;/&."'()\[\]{}A-Za-z]|[A-Za-z]{4}""")
 _SEPARATORS = re.compile(r"(?:[\s,;/&]|(?<![A-Za-z])and(?![A-Za-z]))++", re.IGNORECASE)
 _BETWEEN_LETTER_AND_TEXT = re.compile(r"""[\s.:,;()\[\]{}"'=/-]*+""")
 _LETTER_WORD = r"(?:and|or|nor|vs|is|was|because|but)(?!\w)"  # before one of these "A" is a letter
@@ -205,6 +206,8 @@ def _letter_mentions(text: str, letters: Mapping[str, str], hidden: bytearray) -
 
 def is_letter_list(text: str) -> bool:
     """True for a region of single letters and separators: "a, c", "B / D", "[A and C]"."""
+    if _NOT_IN_A_LIST.search(text):
+        return False
     parts = [part for part in _SEPARATORS.split(text.translate(WRAPPERS).rstrip(" .")) if part]
     return bool(parts) and all(len(part) == 1 and part in string.ascii_letters for part in parts)
 

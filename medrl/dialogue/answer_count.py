@@ -6,7 +6,7 @@ grown onto it, a slash, "hundred") makes the whole region unreadable, since drop
 
 import re
 
-from medrl.dialogue.answer_bounds import BOUND_AFTER, BOUND_BEFORE
+from medrl.dialogue.answer_bounds import BOUND_AFTER, BOUND_BEFORE, is_not_finite
 from medrl.dialogue.answer_json import brackets_match, find_objects, finite_number
 from medrl.dialogue.answer_mentions import MAX_MENTIONS, Mention, asserted
 from medrl.dialogue.answer_region import agreed, normalise
@@ -19,7 +19,9 @@ MAX_DIGITS = 300  # beyond this a number is noise, and Python refuses to convert
 
 _VALUE_OF = {word: value for value, word in enumerate(NUMBER_WORDS)}
 # `t2` and `COVID19` are words: digits behind a letter are no number, digits before one are
-_NUMBER = re.compile(rf"(?<![\w])(?:[0-9](?:[.,]?[0-9])*+|(?:{'|'.join(NUMBER_WORDS)})(?!\w))", re.IGNORECASE)
+_NUMBER = re.compile(
+    rf"(?=[0-9efnostz])(?<!\w)(?:[0-9](?:[.,]?[0-9])*+|(?:{'|'.join(NUMBER_WORDS)})(?!\w))", re.IGNORECASE
+)
 _PLAIN_DIGITS = re.compile(r"(?:[0-9]++|[0-9]{1,3}(?:,[0-9]{3})++)(?:\.0++)?")
 _LIST_OF_NUMBERS = re.compile(r"\[[^\[\]]*[0-9]")
 _LIST_KEYS = {"point_2d": 2, "bbox_2d": 4}
@@ -47,7 +49,6 @@ _SPOILED_AFTER = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _REACH = 48  # characters before a number in which a bound on it can begin
-_NOT_FINITE = re.compile(r"(?<!\w)(?:nan|inf|infinity|infinite)(?!\w)|∞", re.IGNORECASE)
 
 
 def read_count(reply: str) -> int | None:
@@ -64,7 +65,7 @@ def _count(region: str) -> int | None:
     if text.rstrip(" .!;").lower() == "none":
         return 0
     plain = _objects_as_counts(text)
-    if plain is None or not brackets_match(plain) or _LIST_OF_NUMBERS.search(plain) or _NOT_FINITE.search(plain):
+    if plain is None or not brackets_match(plain) or _LIST_OF_NUMBERS.search(plain) or is_not_finite(plain):
         return None
     numbers = _numbers(plain)
     values = asserted(plain, numbers) if numbers is not None else set()

@@ -27,7 +27,8 @@ _HYPHENS_AND_BLANKS = re.compile(r"(?:\s|(?<=\w)-|-(?![0-9]))+")
 _LAST_WORD = re.compile(r"(?<![a-z])[a-z]+\Z")
 _NOT_FIRST = re.compile(r"not(?!\w)", re.IGNORECASE)
 _NO_ANSWER = re.compile(
-    r"/|(?<!\w)(?:or|vs|versus|unknown|unsure|not\s+sure|don't\s+know|cannot|can't|unable)(?!\w)", re.IGNORECASE
+    r"(?=[/ovundc])(?:/|(?<!\w)(?:or|vs|versus|unknown|unsure|not\s+sure|don't\s+know|cannot|can't|unable)(?!\w))",
+    re.IGNORECASE,
 )
 
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-from medrl.dialogue.answer_bounds import BOUND_AFTER, BOUND_BEFORE, HEDGE
+from medrl.dialogue.answer_bounds import BOUND_AFTER, BOUND_BEFORE, HEDGE, is_not_finite
 from medrl.dialogue.answer_json import brackets_match, find_objects, finite_number
 from medrl.dialogue.answer_mentions import MAX_MENTIONS, is_rejected
 from medrl.dialogue.answer_quantity_text import FoundNumber, find_numbers, number_in, plain_quantities
@@ -18,7 +18,6 @@ from medrl.dialogue.answer_units import Unit, in_base_units, unit_named
 AGREEMENT = 0.01  # quantities of one reply that differ by less, relative to the larger, are one
 
 _REACH = 64  # characters before a number in which a bound on it can begin
-_NOT_FINITE = re.compile(r"(?<!\w)(?:nan|inf|infinity|infinite)(?!\w)|∞", re.IGNORECASE)
 _SPOILED_BEFORE = re.compile(
     rf"""(?:
         [\w.^]-? | [+±÷×^]\s*                      # grown onto a word, or the second half of something
@@ -88,7 +87,7 @@ def _quantities(region: str, inside: int = 0) -> list[Quantity] | None:
         pieces += [text[end : found.start], "\n.\n"]
         end = found.end
     outside = "".join([*pieces, text[end:]])
-    if not brackets_match(outside) or _NOT_FINITE.search(outside):
+    if not brackets_match(outside) or is_not_finite(outside):
         return None
     written = _written(outside)
     return None if written is None else stated + written

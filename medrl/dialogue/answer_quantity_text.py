@@ -28,7 +28,7 @@ _LATEX = [
 ]
 
 _FIGURES = r"(?:[0-9]++(?:[.,][0-9]++)*+|\.[0-9]++)(?:[eE][-+]?[0-9]++(?![0-9.,]*[0-9]))?+"
-_NUMBER = re.compile(rf"(?:(?<![\w)\]}}%°.])[-+])?+(?<![^\W_])(?<![^\W_][.,]){_FIGURES}")
+_NUMBER = re.compile(rf"(?=[-+.0-9])(?:(?<![\w)\]}}%°.])[-+])?+(?<![^\W_])(?<![^\W_][.,]){_FIGURES}")
 _SIGN_WORD = re.compile(r"(?<!\w)(?:minus|negative)\s+\Z", re.IGNORECASE)
 _LABEL = re.compile(
     r"(?<!\w)(?:slice|series|image|figure|fig|frame|level|phase|segment|step|number|grade|stage|type|zone|view|case|"

@@ -160,6 +160,8 @@ def _replaced(text: str, table: dict[int, str | None]) -> str:
 
 def _without_reasoning(reply: str) -> str:
     """The reply without closed think parts, then without an unclosed one to the end, then all before a stray close."""
+    if "think" not in reply.lower():  # most floods of "<" are seen through here
+        return reply
     kept, start = [], 0
     opened: int | None = None
     for tag in _TAG.finditer(reply):
@@ -178,6 +180,8 @@ def _without_reasoning(reply: str) -> str:
 
 def _blocks(text: str) -> list[str] | None:
     """The contents of the answer tags, other tags inside them dropped; None when the text has no answer tag."""
+    if "answer" not in text.lower():
+        return None
     blocks, has_open = [], False
     opened: int | None = None
     last_stray_close: int | None = None
@@ -199,7 +203,7 @@ def _blocks(text: str) -> list[str] | None:
             return None
         blocks = [text[:last_stray_close]]
     # a blank for a dropped tag: `1<answer>2` must not read as 12
-    return [_TAG.sub(" ", block) for block in blocks]
+    return [_TAG.sub(" ", block) if "<" in block and ">" in block else block for block in blocks]
 
 
 def _boxed(text: str) -> list[str]:

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 # "yes-man" and "no-one" are other words, "no's" too
-_YES_OR_NO = re.compile(r"(?<!\w)(?<!\w-)(?:yes|no)(?!\w|-\w|'\w)", re.IGNORECASE)
+_YES_OR_NO = re.compile(r"(?=[yn])(?<!\w)(?<!\w-)(?:yes|no)(?!\w|-\w|'\w)", re.IGNORECASE)
 # "no evidence", "no (large) mass" and 'no "mass"' qualify a noun; after a blank only a pause ends the verdict
 _VERDICT_ENDS = re.compile(r"""\Z|\n|[.,;:!?/)\]}"'(\[{-]| (?:-|[.,;:!?)\]}/])""")
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from makers import tagged
 
 from medrl.dialogue import (
+    answer_bounds,
     answer_boxes,
     answer_choice,
     answer_count,
@@ -40,6 +41,7 @@ from medrl.dialogue.answers import (
 )
 
 PARSERS = [
+    answer_bounds,
     answer_boxes,
     answer_choice,
     answer_count,

@@ -97,7 +97,7 @@ def measure(rows: list[Row], grade: Grader = score) -> tuple[dict[str, Agreement
     return measured, skipped
 
 
-def hostile_replies(length: int = LONG) -> dict[str, str]:
+def hostile_replies(length: int) -> dict[str, str]:
     """Long replies that cost a quadratic reader minutes, by name: floods of one piece, bare and inside an answer tag."""
     pieces = {
         "words": "the image shows bone. ", "open tags": "<answer>", "blocks": "<answer>B</answer>", "think": "<think>",
@@ -112,9 +112,11 @@ def hostile_replies(length: int = LONG) -> dict[str, str]:
     return floods | {f"{name} in a block": f"<answer>{flood}</answer>" for name, flood in floods.items()}
 
 
-def slowest(rows: list[Row], grade: Grader = score, length: int = LONG, tries: int = 2) -> dict[str, tuple[float, str]]:
+def slowest(
+    rows: list[Row], grade: Grader = score, length: int | None = None, tries: int = 2
+) -> dict[str, tuple[float, str]]:
     """The longest time in seconds that any hostile reply takes, and its name, per kind (graded against its first row)."""
-    replies = hostile_replies(length)
+    replies = hostile_replies(length or LONG)
     first_rows = {row["kind"]: row for row in reversed(rows) if row["kind"] in KINDS}
     worst = {}
     for kind in [kind for kind in KINDS if kind in first_rows]:

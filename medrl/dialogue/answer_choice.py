@@ -25,7 +25,9 @@ _CLOSED_AFTER = re.compile(r" ?[)\]}]")
 _PAUSE_AFTER = re.compile(r" ?[.:,;]| -|\n")
 _CUE_BEFORE = re.compile(r"""(?<!\w)(?:answer|option|choice)(?:\s+is)?\s*:?\s*["'(\[{]*\Z""", re.IGNORECASE)
 WRAPPERS = str.maketrans("", "", "\"'()[]{}")
-_NOT_IN_A_LIST = re.compile(r"""[^\s,;/&."'()\[\]{}A-Za-z]|[A-Za-z]{4}""")
+_NOT_IN_A_LIST = re.compile(
+    r"""[^\s,;/&."'()\[\]{}A-Za-z]|(?<![A-Za-z])(?!and(?![A-Za-z]))[A-Za-z]{2}""", re.IGNORECASE
+)
 _SEPARATORS = re.compile(r"(?:[\s,;/&]|(?<![A-Za-z])and(?![A-Za-z]))++", re.IGNORECASE)
 _BETWEEN_LETTER_AND_TEXT = re.compile(r"""[\s.:,;()\[\]{}"'=/-]*+""")
 _LETTER_WORD = r"(?:and|or|nor|vs|is|was|because|but)(?!\w)"  # before one of these "A" is a letter

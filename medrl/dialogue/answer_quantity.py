@@ -135,7 +135,8 @@ def _written(text: str) -> list[Quantity] | None:
     measured = any(number.is_measured for number in numbers)
     if any(_is_joined(text, first, second) for first, second in pairwise(numbers)):
         return None
-    stated, rejected = [], []
+    stated: list[Quantity] = []
+    rejected: list[Quantity] = []
     for number in numbers:
         if number.unit_name is None or (measured and not number.is_measured):
             continue  # "on slice 12", "2 stents": words about something else

@@ -7,7 +7,7 @@ every scan is one pass: possessive quantifiers and stacks, so that a hostile 100
 import operator
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TypeVar
 
@@ -148,7 +148,7 @@ def normalise(text: str) -> str:
     return (_BLANKS_AT_BREAK.sub("\n", text) if "\n" in text else text).strip()
 
 
-def _replaced(text: str, table: dict[int, str | None]) -> str:
+def _replaced(text: str, table: Mapping[int, str | None]) -> str:
     """As `text.translate(table)`, which costs 100 ns a character, for the few signs of the table a text holds."""
     present = set(text) & _SIGNS
     if len(present) > MAX_REPLACES:

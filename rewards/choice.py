@@ -1,4 +1,9 @@
-"""Score a multiple-choice answer: the letter of the right option, its text, or both; never a guess."""
+"""Score a multiple-choice answer: the letter of the right option, its text, or both; never a guess.
+
+`mode="medr1_exact"` is the verdict of Med-R1's released accuracy reward (src/r1-v, the string comparison), for runs that
+must be compared with theirs. It calls "b" and "B) CT" wrong, and a bare "B" without a tag right. What that reward tries
+first, math_verify on the whole reply, is left out: on letters it decides by how LaTeX is parsed, not by the answer.
+"""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +11,7 @@ from typing import Any
 
 from medrl.dialogue.answers import plain_option, read_choice
 
+MODES = ("spec", "medr1_exact")
 EXAMPLE = {  # a row with a right and an honest wrong reply: what `medrl reward check` and `attack` try this file on
     "ground_truth": "B",
     "extra_info": {"kind": "choice", "options": {"A": "MRI", "B": "CT", "C": "X-ray", "D": "Ultrasound"}},
@@ -15,7 +21,11 @@ EXAMPLE = {  # a row with a right and an honest wrong reply: what `medrl reward 
 
 
 def compute_score(
-    data_source: str, solution_str: str, ground_truth: str, extra_info: Mapping[str, Any] | None = None
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: Mapping[str, Any] | None = None,
+    mode: str = "spec",
 ) -> dict[str, float]:
     """1.0 when the reply stands by exactly one option and it is the right one, else 0.0.
 
@@ -25,11 +35,34 @@ def compute_score(
     >>> options = {"options": {"A": "MRI", "B": "CT", "C": None}}
     >>> compute_score("omnimed", "<think>dense bone</think><answer>B) CT</answer>", "B", options)
     {'score': 1.0, 'answered': 1.0}
+    >>> compute_score("omnimed", "<answer>B) CT</answer>", "B", options, mode="medr1_exact")["score"]
+    0.0
     """
+    if mode not in MODES:
+        raise ValueError(f"mode is {mode!r}; expected one of {', '.join(MODES)}.")
     options = _options((extra_info or {}).get("options"))
     right = _right_letter(ground_truth, options)
+    if mode == "medr1_exact":
+        given = medr1_answer(solution_str)
+        return {"score": float(given == right), "answered": float(given != "")}
     chosen = read_choice(solution_str, options)  # None for "A or B"
     return {"score": float(chosen == right), "answered": float(chosen is not None)}
+
+
+def medr1_answer(reply: str) -> str:
+    """What Med-R1 compares with the letter: the text of the first answer tag that closes on its line, else the reply.
+
+    As `re.search(r"<answer>(.*?)</answer>", reply)` finds it, line by line, since that pattern needs quadratic time.
+
+    >>> medr1_answer("<answer> B </answer><answer>C</answer>"), medr1_answer("<answer>\\nB</answer>")
+    ('B', '<answer>\\nB</answer>')
+    """
+    for line in reply.split("\n"):  # `.` matches every other line break
+        _, opened, rest = line.partition("<answer>")
+        answer, closed, _ = rest.partition("</answer>")
+        if opened and closed:
+            return answer.strip()
+    return reply.strip()
 
 
 def _options(given: Any) -> dict[str, str]:

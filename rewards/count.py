@@ -5,6 +5,13 @@ from typing import Any
 
 from medrl.dialogue.answers import read_count
 
+EXAMPLE = {
+    "ground_truth": "5",
+    "extra_info": {"kind": "count"},
+    "right": "<think>Three left, two right.</think><answer>5</answer>",
+    "wrong": "<think>Three left, two right.</think><answer>6</answer>",
+}
+
 
 def compute_score(
     data_source: str,

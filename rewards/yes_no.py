@@ -5,6 +5,13 @@ from typing import Any
 
 from medrl.dialogue.answers import read_yes_no
 
+EXAMPLE = {
+    "ground_truth": "no",
+    "extra_info": {"kind": "yes_no"},
+    "right": "<think>Both lungs reach the wall.</think><answer>No</answer>",
+    "wrong": "<think>Both lungs reach the wall.</think><answer>Yes</answer>",
+}
+
 
 def compute_score(
     data_source: str, solution_str: str, ground_truth: str, extra_info: Mapping[str, Any] | None = None

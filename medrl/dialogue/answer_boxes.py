@@ -82,7 +82,7 @@ def read_groups(region: str, size: int) -> list[Group] | None:
     ([(1.0, 2.0)], None)
     """
     text = normalise(region).rstrip(" .;")
-    if sum(map(text.count, "[({")) > MAX_BRACKETS:
+    if sum(map(text.count, "[({")) > MAX_BRACKETS or text.count(",") > 4 * MAX_BRACKETS:
         return None
     if _EMPTY.fullmatch(text):
         return []
@@ -206,7 +206,7 @@ def _loose_groups(text: str, start: int, size: int) -> tuple[list[Group], int] |
 
 def _as_group(text: str, size: int) -> Group | None:
     """Numbers separated by commas or blanks; a comma at the end is allowed."""
-    items = _ITEM_BREAK.split(text.strip())
+    items = _ITEM_BREAK.split(text.strip(), size + 1)  # no more than show that there are too many
     if items[-1] == "":
         items.pop()
     numbers = [number for item in items if (number := finite_number(item.strip("\"'"))) is not None]

@@ -15,15 +15,19 @@ from medrl.dialogue.answer_json import brackets_match
 from medrl.dialogue.answer_mentions import MAX_MENTIONS, Mention, asserted, with_json_answers
 from medrl.dialogue.answer_region import agreed, normalise
 
+MAX_LETTERS = 2000  # single letters in a region; more are noise, whether they name an option or are the article
 MIN_STEM = 2  # letters left when a plural ending is taken off: "yes" is no plural of "y"
 
 _LATIN = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff\u0300-\u036f"
-_LONE_LETTER = re.compile(rf"(?<![{_LATIN}\d-])[A-Za-z](?![{_LATIN}\d-])")
+LONE_LETTER = re.compile(rf"(?<![{_LATIN}\d-])[A-Za-z](?![{_LATIN}\d-])")
 _OPENING = re.compile(r"""["'(\[{\s]*""")
 _CLOSED_AFTER = re.compile(r" ?[)\]}]")
 _PAUSE_AFTER = re.compile(r" ?[.:,;]| -|\n")
 _CUE_BEFORE = re.compile(r"""(?<!\w)(?:answer|option|choice)(?:\s+is)?\s*:?\s*["'(\[{]*\Z""", re.IGNORECASE)
-_WRAPPERS = str.maketrans("", "", "\"'()[]{}")
+WRAPPERS = str.maketrans("", "", "\"'()[]{}")
+_NOT_IN_A_LIST = re.compile(
+    r"""[^\s,;/&."'()\[\]{}A-Za-z]|(?<![A-Za-z])(?!and(?![A-Za-z]))[A-Za-z]{2}""", re.IGNORECASE
+)
 _SEPARATORS = re.compile(r"(?:[\s,;/&]|(?<![A-Za-z])and(?![A-Za-z]))++", re.IGNORECASE)
 _BETWEEN_LETTER_AND_TEXT = re.compile(r"""[\s.:,;()\[\]{}"'=/-]*+""")
 _LETTER_WORD = r"(?:and|or|nor|vs|is|was|because|but)(?!\w)"  # before one of these "A" is a letter
@@ -33,10 +37,28 @@ _LAST_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]{2,}\Z")
 
 
 @dataclass(frozen=True)
+class OptionMentions:
+    """The plain text of a region, where it names options by text and by letter, and which characters texts cover."""
+
+    text: str
+    texts: list[Mention[str]]
+    letters: list[Mention[str]]
+    hidden: bytearray
+
+    def joined(self) -> list[Mention[str]]:
+        """Both lists in order; a letter and the text of its option side by side are one mention."""
+        return _joined(self.text, self.texts, self.letters)
+
+
+@dataclass(frozen=True)
 class _Text:
-    """How one option's text is found; the group `exact` holds its last word when that is written as in the option."""
+    """How one option's text is found; the group `exact` holds its last word when that is written as in the option.
+
+    `clue`: lower-case letters without which the pattern, which is much slower to look for, cannot be there.
+    """
 
     letter: str
+    clue: str
     pattern: re.Pattern[str]
 
 
@@ -61,16 +83,30 @@ def read_options(region: str, options: Mapping[str, str]) -> set[str]:
     >>> read_options("A, C but not B", {"A": "MRI", "B": "CT", "C": "PET"}) == {"A", "C"}
     True
     """
+    found = find_options(region, options)
+    return asserted(found.text, found.joined()) if found else set()
+
+
+def find_options(region: str, options: Mapping[str, str]) -> OptionMentions | None:
+    """Everything in one region that names an option, rejected or not; None when a bracket is missing or too
+    many, or it is a flood of letters.
+
+    >>> found = find_options("B (CT), not A", {"A": "MRI", "B": "CT"})
+    >>> [mention.value for mention in found.texts], [mention.value for mention in found.joined()]
+    (['B'], ['B', 'A'])
+    """
     text = with_json_answers(region)
+    if sum(1 for _ in islice(LONE_LETTER.finditer(text), MAX_LETTERS + 1)) > MAX_LETTERS:
+        return None
     texts = _text_mentions(text, _text_patterns(tuple(options.items())))
     hidden = bytearray(len(text))
     for mention in texts:
         hidden[mention.start : mention.end] = b"\x01" * (mention.end - mention.start)
     # an option may own an odd bracket, "[0, 5)"; any other is JSON cut short or with a bracket too many
     if not brackets_match(text) and not brackets_match(_uncovered(text, hidden)):
-        return set()
+        return None
     letters = _letter_mentions(text, {letter.upper(): letter for letter in options}, hidden)
-    return asserted(text, _joined(text, texts, letters))
+    return OptionMentions(text, texts, letters, hidden)
 
 
 def plain_option(text: str) -> str:
@@ -89,7 +125,12 @@ def _bare(text: str) -> str:
 @lru_cache(maxsize=256)
 def _text_patterns(options: tuple[tuple[str, str], ...]) -> tuple[_Text, ...]:
     texts = ((letter, _bare(text)) for letter, text in options)
-    return tuple(_Text(letter, _pattern(text)) for letter, text in texts if text.strip("- "))
+    return tuple(_Text(letter, _clue(text), _pattern(text)) for letter, text in texts if text.strip("- "))
+
+
+def _clue(text: str) -> str:
+    first, *others = re.split(r"[\s-]+", text.strip("- ").lower())
+    return first if others else first[: max(1, len(first) - len("es"))]
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -123,7 +164,10 @@ def _is_word(sign: str) -> bool:
 def _text_mentions(text: str, patterns: tuple[_Text, ...]) -> list[Mention[str]]:
     """Where options are named by text: what lies inside a longer find is dropped, an exact find beats a plural."""
     found = []
+    lower = text.lower()
     for option in patterns:
+        if option.clue not in lower:
+            continue
         for match in islice(option.pattern.finditer(text), MAX_MENTIONS + 1):
             found.append((match.start(), -match.end(), match["exact"] is None, option.letter))
     kept, covered_to = [], -1
@@ -143,10 +187,10 @@ def _uncovered(text: str, hidden: bytearray) -> str:
 
 
 def _letter_mentions(text: str, letters: Mapping[str, str], hidden: bytearray) -> list[Mention[str]]:
-    only_letters = _is_letter_list(text)
+    only_letters = is_letter_list(text)
     first = _first_place(text)
     found = []
-    for match in _LONE_LETTER.finditer(text):
+    for match in LONE_LETTER.finditer(text):
         letter = letters.get(match[0].upper())
         start, end = match.span()
         if letter is None or hidden[start]:
@@ -162,9 +206,11 @@ def _letter_mentions(text: str, letters: Mapping[str, str], hidden: bytearray) -
     return found
 
 
-def _is_letter_list(text: str) -> bool:
+def is_letter_list(text: str) -> bool:
     """True for a region of single letters and separators: "a, c", "B / D", "[A and C]"."""
-    parts = [part for part in _SEPARATORS.split(text.translate(_WRAPPERS).rstrip(" .")) if part]
+    if _NOT_IN_A_LIST.search(text):
+        return False
+    parts = [part for part in _SEPARATORS.split(text.translate(WRAPPERS).rstrip(" .")) if part]
     return bool(parts) and all(len(part) == 1 and part in string.ascii_letters for part in parts)
 
 
@@ -185,7 +231,7 @@ def _names_an_option(text: str, start: int, end: int, first: int) -> bool:
 
 
 def _joined(text: str, texts: list[Mention[str]], letters: list[Mention[str]]) -> list[Mention[str]]:
-    """Both lists in order; a letter and the text of its option side by side are one: "not C (Gram)" rejects both."""
+    """One list in order, a letter beside its text merged into one: "not C (Gram)" rejects both."""
     joined: list[Mention[str]] = []
     last_is_text = False
     tagged = [(mention, True) for mention in texts] + [(mention, False) for mention in letters]

@@ -6,6 +6,7 @@ grown onto it, a slash, "hundred") makes the whole region unreadable, since drop
 
 import re
 
+from medrl.dialogue.answer_bounds import BOUND_AFTER, BOUND_BEFORE, is_not_finite
 from medrl.dialogue.answer_json import brackets_match, find_objects, finite_number
 from medrl.dialogue.answer_mentions import MAX_MENTIONS, Mention, asserted
 from medrl.dialogue.answer_region import agreed, normalise
@@ -18,27 +19,21 @@ MAX_DIGITS = 300  # beyond this a number is noise, and Python refuses to convert
 
 _VALUE_OF = {word: value for value, word in enumerate(NUMBER_WORDS)}
 # `t2` and `COVID19` are words: digits behind a letter are no number, digits before one are
-_NUMBER = re.compile(rf"(?<![\w])(?:[0-9](?:[.,]?[0-9])*+|(?:{'|'.join(NUMBER_WORDS)})(?!\w))", re.IGNORECASE)
+_NUMBER = re.compile(
+    rf"(?=[0-9efnostz])(?<!\w)(?:[0-9](?:[.,]?[0-9])*+|(?:{'|'.join(NUMBER_WORDS)})(?!\w))", re.IGNORECASE
+)
 _PLAIN_DIGITS = re.compile(r"(?:[0-9]++|[0-9]{1,3}(?:,[0-9]{3})++)(?:\.0++)?")
 _LIST_OF_NUMBERS = re.compile(r"\[[^\[\]]*[0-9]")
 _LIST_KEYS = {"point_2d": 2, "bbox_2d": 4}
 
-_HEDGE = r"(?:(?:of|about|around|approximately|roughly|circa|the|a|an|some|~)\s+)*~?\s*"
 _LARGE = r"(?:thirty|forty|fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?|millions?|billions?|dozens?)"
 _SPOILED_BEFORE = re.compile(
     rf"""(?:
         [-.]                                        # a sign, a hyphenated word, or a cut decimal
       | [+±^/÷×]\s* | (?:\A|[(\[\n])\s*-\s*         # "+ 5", "7 / 9", and "- 5" with nothing before it
       | [0-9]\s*[-*~:]\s*                           # a range, product or ratio of two numbers
-      | (?:[<>≤≥≦≧⩽⩾≲≳≮≯]=?|\\(?:leq?|geq?|lt|gt|pm)(?!\w))\s*{_HEDGE}
-      | (?<!\w)(?:
-            (?:minus|negative|plus|times)\s+
-          | (?<!rather\s)than\s+{_HEDGE}
-          | at\s+(?:the\s+)?(?:very\s+)?(?:least|most|minimum|maximum):?\s+{_HEDGE}
-          | (?:over|under|above|below|up\s*to|upwards?|beyond|exceed(?:s|ing)?|minimum|maximum|min|max)[.:]?\s+{_HEDGE}
-          | as\s+(?:many|few|much)\s+as\s+{_HEDGE}
-          | {_LARGE}(?:\s+and\s+|\s+)
-        )
+      | (?<!\w)(?:(?:minus|negative|plus|times)\s+|{_LARGE}(?:\s+and\s+|\s+))
+      | {BOUND_BEFORE}
     )\Z""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -49,16 +44,11 @@ _SPOILED_AFTER = re.compile(
       | \s*(?:[-*~:]|\bx\b|\bto\b)\s*[0-9] | \s*-\s*\Z
       | [\s-]+(?:and\s+(?:an?|one)\s+)?(?:half|halves|thirds?|quarters?|(?:four|fif|six|seven|eigh|nin|ten)ths?)(?!\w)
       | [\s-]+{_LARGE}(?!\w)
-      | (?:\s+(?!more\s)\w+){{0,2}}[\s,(]+(?:        # "5 lesions or more", but not "5 more or less"
-            (?:or|and)\s+(?:more|less|fewer|greater|higher|lower|larger|smaller|above|below|over|under|up|counting)
-          | at\s+(?:the\s+)?(?:very\s+)?(?:least|most|minimum|maximum)
-          | (?:minimum|maximum|min|max)
-        )(?!\w)
+      | {BOUND_AFTER}
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
 _REACH = 48  # characters before a number in which a bound on it can begin
-_NOT_FINITE = re.compile(r"(?<!\w)(?:nan|inf|infinity|infinite)(?!\w)|∞", re.IGNORECASE)
 
 
 def read_count(reply: str) -> int | None:
@@ -75,7 +65,7 @@ def _count(region: str) -> int | None:
     if text.rstrip(" .!;").lower() == "none":
         return 0
     plain = _objects_as_counts(text)
-    if plain is None or not brackets_match(plain) or _LIST_OF_NUMBERS.search(plain) or _NOT_FINITE.search(plain):
+    if plain is None or not brackets_match(plain) or _LIST_OF_NUMBERS.search(plain) or is_not_finite(plain):
         return None
     numbers = _numbers(plain)
     values = asserted(plain, numbers) if numbers is not None else set()

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_DEPTH = 64
+MAX_ITEMS = 20_000  # commas in a text that is to be JSON as a whole; more is noise
 MAX_INTEGER_DIGITS = 300  # Python refuses to convert integers of more than 4300 digits; longer ones become inf
 
 _OBJECT_START = re.compile(r"\{(?=\s*+[\"'}])")  # a key or the end must follow; saves a try at each brace of a flood
+_BRACKETS = re.compile(r"[\[\]{}]+")
 _BLANK = re.compile(r"\s*+")
 _NUMBER = re.compile(r"-?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]++)?+(?![\w.%])")
 # Lists of plain numbers, and lists of these, are read by C: a reply may name thousands of boxes. Only what `json` and we
@@ -56,6 +58,8 @@ def parse_json(text: str) -> object:
     >>> parse_json("{'Answer': ['A', 'C',],}")
     {'answer': ['A', 'C']}
     """
+    if text.count(",") > MAX_ITEMS:
+        raise JsonFault(0)
     value, end = _value(text, _skip(text, 0), 0)
     if _skip(text, end) != len(text):
         raise JsonFault(end)
@@ -104,20 +108,19 @@ def find_objects(text: str) -> Iterator[FoundObject]:
 
 
 def brackets_match(text: str) -> bool:
-    """True when square brackets and braces pair up. Round ones may not: people write `b)`.
+    """True when square brackets and braces pair up, not too deep inside each other. Round ones may not: people write `b)`.
 
     >>> brackets_match("[B] {}"), brackets_match("[B"), brackets_match("B}")
     (True, False, False)
     """
     if text.count("[") != text.count("]") or text.count("{") != text.count("}"):
-        return False  # a flood of one of them is not walked through
-    stack = []
-    for bracket in re.finditer(r"[\[\]{}]", text):
-        if bracket[0] in "[{":
-            stack.append("]" if bracket[0] == "[" else "}")
-        elif not stack or stack.pop() != bracket[0]:
-            return False
-    return not stack
+        return False
+    brackets = "".join(_BRACKETS.findall(text))
+    for _ in range(MAX_DEPTH):  # a level of nesting each time
+        if not brackets:
+            return True
+        brackets = brackets.replace("[]", "").replace("{}", "")
+    return not brackets
 
 
 def finite_number(value: object) -> float | None:

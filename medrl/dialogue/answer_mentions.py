@@ -47,7 +47,7 @@ def asserted(text: str, mentions: Sequence[Mention[Value]]) -> set[Value]:
     >>> asserted("B, not C", mentions), asserted("B - not B", [Mention("B", 0, 1), Mention("B", 8, 9)])
     ({'B'}, set())
     """
-    if len(mentions) > MAX_MENTIONS:
+    if not 0 < len(mentions) <= MAX_MENTIONS:
         return set()
     may_reject = _MAY_REJECT.search(text) is not None  # most texts need no closer look
     kept: set[Value] = set()

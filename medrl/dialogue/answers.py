@@ -12,23 +12,34 @@ from medrl.dialogue.answer_choice import plain_option, read_choice
 from medrl.dialogue.answer_count import read_count
 from medrl.dialogue.answer_json import brackets_match
 from medrl.dialogue.answer_mentions import MAX_MENTIONS, is_denied, with_json_answers
+from medrl.dialogue.answer_multi_choice import read_multi_choice
+from medrl.dialogue.answer_open import plain_answer, read_open_short, same_answer
+from medrl.dialogue.answer_quantity import Quantity, read_number_with_unit
 from medrl.dialogue.answer_region import agreed, answer_regions, format_ok, normalise
+from medrl.dialogue.answer_units import unit_named
 
 __all__ = [
+    "Quantity",
     "answer_regions",
     "format_ok",
     "normalise",
+    "plain_answer",
     "plain_option",
     "read_box",
     "read_boxes",
     "read_choice",
     "read_count",
+    "read_multi_choice",
+    "read_number_with_unit",
+    "read_open_short",
     "read_points",
     "read_yes_no",
+    "same_answer",
+    "unit_named",
 ]
 
 # "yes-man" and "no-one" are other words, "no's" too
-_YES_OR_NO = re.compile(r"(?<!\w)(?<!\w-)(?:yes|no)(?!\w|-\w|'\w)", re.IGNORECASE)
+_YES_OR_NO = re.compile(r"(?=[yn])(?<!\w)(?<!\w-)(?:yes|no)(?!\w|-\w|'\w)", re.IGNORECASE)
 # "no evidence", "no (large) mass" and 'no "mass"' qualify a noun; after a blank only a pause ends the verdict
 _VERDICT_ENDS = re.compile(r"""\Z|\n|[.,;:!?/)\]}"'(\[{-]| (?:-|[.,;:!?)\]}/])""")
 

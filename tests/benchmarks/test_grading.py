@@ -3,7 +3,6 @@
 import doctest
 import importlib.util
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -39,9 +38,11 @@ def test_every_public_example_agrees(grading):
         assert type(graded["answered"]) is type(graded["format_ok"]) is bool
 
 
-def test_the_script_prints_a_table_and_one_json_line(grading):
-    done = subprocess.run([sys.executable, SCRIPT, PUBLIC], capture_output=True, text=True, timeout=60, check=True)
-    lines = done.stdout.splitlines()
+def test_the_script_prints_a_table_and_one_json_line(grading, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["grading.py", str(PUBLIC)])
+    monkeypatch.setattr(grading, "LONG", 500)  # long replies have a test of their own
+    grading.main()
+    lines = capsys.readouterr().out.splitlines()
     summary = json.loads(lines[-1])
     rows = _public_rows(grading.KINDS)
     assert summary["ratio"] == 1.0
@@ -62,8 +63,23 @@ def test_a_differing_label_is_counted_and_named(grading):
 
 
 def test_an_unknown_kind_names_the_known_ones(grading):
-    with pytest.raises(KeyError, match=r"no reward grades the kind 'poem'. Known kinds: choice, yes_no, count, box, "):
+    with pytest.raises(KeyError, match=r"no reward grades the kind 'poem'. Known kinds: choice, multi_choice, yes_no"):
         grading.score("poem", "", "")
+
+
+def test_another_grader_is_measured_on_the_same_rows(grading):
+    rows = _public_rows(("yes_no",))
+    measured, _ = grading.measure(rows, lambda *row: {"score": 1.0, "answered": True, "format_ok": True})
+    right = sum(row["label"] == {"correct": 1.0, "answered": True, "format_ok": True} for row in rows)
+    assert (measured["yes_no"].n, measured["yes_no"].agree["all"]) == (len(rows), right)
+
+
+def test_a_long_reply_costs_little_for_every_kind_and_flood(grading):
+    rows = _public_rows(grading.KINDS)
+    worst = grading.slowest(rows, length=15_000, tries=1)
+    assert set(worst) == set(grading.KINDS)
+    # 15,000 characters take a few milliseconds; a quadratic reader takes seconds
+    assert max(seconds for seconds, _ in worst.values()) < 0.25, worst
 
 
 def test_doctests(grading):

@@ -12,12 +12,18 @@ from hypothesis import strategies as st
 from makers import tagged
 
 from medrl.dialogue import (
+    answer_bounds,
     answer_boxes,
     answer_choice,
     answer_count,
     answer_json,
     answer_mentions,
+    answer_multi_choice,
+    answer_open,
+    answer_quantity,
+    answer_quantity_text,
     answer_region,
+    answer_units,
     answers,
 )
 from medrl.dialogue.answers import (
@@ -27,11 +33,28 @@ from medrl.dialogue.answers import (
     read_boxes,
     read_choice,
     read_count,
+    read_multi_choice,
+    read_number_with_unit,
+    read_open_short,
     read_points,
     read_yes_no,
 )
 
-PARSERS = [answer_boxes, answer_choice, answer_count, answer_json, answer_mentions, answer_region, answers]
+PARSERS = [
+    answer_bounds,
+    answer_boxes,
+    answer_choice,
+    answer_count,
+    answer_json,
+    answer_mentions,
+    answer_multi_choice,
+    answer_open,
+    answer_quantity,
+    answer_quantity_text,
+    answer_region,
+    answer_units,
+    answers,
+]
 SCAN = {"A": "MRI", "B": "CT", "C": "Ultrasound", "D": "X-ray"}
 TYPES = {"A": "Cyst", "B": "Cysts", "C": "Type B block", "D": "Small cell carcinoma", "E": "Non-small cell carcinoma"}
 
@@ -159,6 +182,9 @@ def _read_everything(reply: str) -> list[object]:
         read_box(reply),
         read_boxes(reply),
         read_points(reply),
+        read_multi_choice(reply, SCAN),
+        read_open_short(reply, ["ground-glass opacity", "GGO"]),
+        read_number_with_unit(reply),
     ]
 
 
@@ -181,7 +207,9 @@ def test_no_option_text_raises_and_every_letter_can_be_chosen(options, reply):
     assert read_choice(f"<answer>({letter})</answer>", {letter: "unlike any other"}) == letter
 
 
-@pytest.mark.parametrize("piece", [*PIECES, "B x ", "not B ", "5 x ", "(1 2 3 4) ", '{"a":', "answer: B\n"])
+@pytest.mark.parametrize(
+    "piece", [*PIECES, "B x ", "5 mm ", "5±", "is the answer: ", "not B ", "5 x ", "(1 2 3 4) ", '{"a":', "answer: B\n"]
+)
 def test_a_flood_of_one_piece_is_read(piece):
     flood = piece * (10_000 // len(piece))
     _read_everything(flood)

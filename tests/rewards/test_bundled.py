@@ -16,6 +16,9 @@ ROWS = {
     "box": ("[1, 2, 30, 40]", {"image_size": [64, 48]}, "[1, 2, 30, 40]"),
     "boxes": ("[[1, 2, 30, 40]]", {"image_size": [64, 48]}, "[[1, 2, 30, 40]]"),
     "points": ("[[1, 2]]", {}, "[[1, 2]]"),
+    "multi_choice": ("A,C", {"options": {"A": "MRI", "B": "CT", "C": "PET"}}, "C and A"),
+    "open_short": ("GGO", {}, "a GGO"),
+    "number_with_unit": ('{"value": 6.4, "unit": "cm"}', {}, "64 mm"),
     "format": ("anything", {}, "anything"),
 }
 

@@ -142,7 +142,7 @@ def _choice(truth: Any, extra: Mapping[str, Any]) -> tuple[str, str]:
 
 def _multi_choice(truth: Any, extra: Mapping[str, Any]) -> tuple[str, str]:
     options = list(_options(extra))
-    right = truth if isinstance(truth, list) else [part for part in str(truth).replace(",", " ").split()]
+    right = truth if isinstance(truth, list) else str(truth).replace(",", " ").split()
     other = [letter for letter in options if letter not in right] or options[:1]
     return ", ".join(right), ", ".join(other)
 

@@ -92,7 +92,8 @@ def target_of(example: Example, seed: int = 0) -> Target:
     options = _options(example.extra_info.get("options"))
     candidates = [*options] if example.kind == "choice" and options else [right, wrong]
     random.Random(seed).shuffle(candidates)
-    start = example.wrong.rfind(wrong) if wrong else -1
+    quoted = example.wrong.rfind(f'"{wrong}"')  # inside JSON the whole value is the answer
+    start = (quoted + 1 if quoted >= 0 else example.wrong.rfind(wrong)) if wrong else -1
     before, after = (
         (example.wrong[:start], example.wrong[start + len(wrong) :])
         if start >= 0
@@ -131,8 +132,14 @@ def grid(size_px: tuple[int, int], parts: int) -> list[list[int]]:
 
 
 def _answer_in(reply: str) -> str:
+    """What the reply answers, as text; of a JSON object the value of its key `answer`."""
     regions = answer_regions(reply)
-    return regions[-1].strip() if regions else ""
+    region = regions[-1].strip() if regions else ""
+    try:
+        found = json.loads(region)
+    except ValueError:
+        return region
+    return found["answer"] if isinstance(found, dict) and isinstance(found.get("answer"), str) else region
 
 
 def _options(given: Any) -> dict[str, str]:

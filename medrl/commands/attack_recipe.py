@@ -40,9 +40,9 @@ def attack_recipe(file: str, overrides: list[str], rows: int) -> tuple[list[Find
 
     Boxes are taken in pixels of the pictures as they are. Kinds without an honest reply that can be phrased are left out.
     """
-    from medrl.preflight import load_split
-
     settings, beside = read_recipe(Path(file), overrides)
+    from medrl.preflight import load_split  # imports torch: not before the recipe is known to be sound
+
     data = load_split(settings, "train", beside)
     with ExitStack() as stack:
         parts = [

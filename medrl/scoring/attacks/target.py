@@ -42,6 +42,7 @@ class Target:
     wrong_answer: str
     before: str  # the honest form: what stands before and after the answer
     after: str
+    abstaining: str | None = None  # the reply that declines, where the reward gives something for that
 
     def stated(self, answer: str) -> str:
         """The honest reply that gives this answer."""
@@ -103,6 +104,7 @@ def target_of(example: Example, seed: int = 0) -> Target:
     return Target(
         example.kind, example.question or "What does the picture show?", options, (int(size[0]), int(size[1])),
         tuple(dict.fromkeys(filter(None, candidates))), example.wrong, wrong, before, after,
+        example.abstain,
     )  # fmt: skip
 
 

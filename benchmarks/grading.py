@@ -20,7 +20,7 @@ import medrl
 from medrl.dialogue.answers import format_ok
 
 REWARDS = Path(__file__).resolve().parent.parent / "rewards"
-KINDS = ("choice", "yes_no", "count", "box")
+KINDS = ("choice", "yes_no", "count", "box", "boxes", "points")
 SAME = 1e-6  # two scores that differ by less are the same
 COLUMNS = ("n", "score", "answered", "format_ok", "all")
 

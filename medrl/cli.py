@@ -145,6 +145,7 @@ def check(recipe: RecipeArgument, overrides: Overrides = None, as_json: AsJson =
         "max_prompt_tokens": settings.sampling.max_prompt_tokens,
         "rollouts_per_step": settings.training.prompts_per_step * settings.algorithm.group_size,
         "rewards": {reward.name: f"{reward.weight:g} x {reward.plugin.path}" for reward in plan.rewards},
+        "without_the_picture": plan.shortcut,
         "run_directory": str(settings.run_dir),
         "warnings": plan.warnings,
     }
@@ -231,7 +232,7 @@ def _supervised(settings: Any) -> int | None:
 
 def _cluster_facts(settings: Any, plan: Any, path: Path, changes: list[str]) -> dict[str, Any]:
     """What engine verl makes of the recipe, checked by the installed verl; Ray is not started."""
-    from medrl.cluster.explain import mapping, plain_command
+    from medrl.cluster.explain import estimator_fault, mapping, plain_command
     from medrl.cluster.plain_reward import group_fault
     from medrl.cluster.settings import compose, overrides, this_machine
 
@@ -241,7 +242,7 @@ def _cluster_facts(settings: Any, plan: Any, path: Path, changes: list[str]) -> 
     return {
         "memory": plan.memory,
         "verl_settings": mapping(settings, machine),
-        "without_medrl": group_fault(plan.rewards) or without,
+        "without_medrl": group_fault(plan.rewards) or estimator_fault(settings) or without,
     }
 
 

@@ -12,6 +12,7 @@ from medrl.dialogue.prompts import PromptStyle, load_style
 from medrl.dialogue.taught import check_taught, taught_with
 from medrl.dialogue.tokens import PromptBuilder
 from medrl.errors import MedrlError
+from medrl.evaluation.shortcut_gate import judge
 from medrl.learning.demonstrations import imitated
 from medrl.learning.model import load_config, load_processor, pick_device
 from medrl.learning.plan import Plan
@@ -74,6 +75,9 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
             imitated(builder, [builder.build(sample) for sample in tried], interaction)
     if not problems:
         problems += _reward_faults(rewards, builder, everything)
+    shortcut, told = "", list[str]()
+    with collecting(problems):
+        shortcut, told = judge(train.samples, val.samples, recipe.data.max_shortcut, train.root, report)
     memory, misfits = _cluster_plan(recipe, longest)
     problems += misfits
     if problems:
@@ -82,7 +86,7 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         f"{name}: training without {len(items.refused)} unusable rows{tell_reasons(items.refused)}"
         for name, items in (("train", train), ("val", val))
         if items.refused
-    ]
+    ] + told
     return Plan(
         recipe,
         beside or Path.cwd(),
@@ -96,6 +100,7 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         longest,
         warnings,
         memory,
+        shortcut,
     )
 
 

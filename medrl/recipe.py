@@ -87,7 +87,7 @@ class Scoring:
 
 @dataclass
 class Algorithm:
-    advantage: str = "grpo"  # grpo or dr_grpo
+    advantage: str = "grpo"  # grpo, dr_grpo, or gdpo: each reward normalised by itself, then summed
     group_size: int = 8  # attempts per prompt
     clip_low: float = 0.2
     clip_high: float = 0.2

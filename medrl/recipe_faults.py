@@ -4,7 +4,7 @@ from omegaconf import DictConfig, OmegaConf
 
 CHOICES = {
     "model.dtype": ("auto", "float32", "bfloat16"),
-    "algorithm.advantage": ("grpo", "dr_grpo"),
+    "algorithm.advantage": ("grpo", "dr_grpo", "gdpo"),
     "algorithm.loss_aggregation": (
         None, "token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm",
     ),
@@ -55,10 +55,15 @@ def _contradictions(config: DictConfig) -> list[str]:
             f"sampling.temperature={config.sampling.temperature}: "
             "attempts at temperature 0 are all alike and teach nothing; use 1.0"
         )
+    if config.data.max_shortcut is not None and not 0 < config.data.max_shortcut <= 1:
+        problems.append(
+            f"data.max_shortcut={config.data.max_shortcut}: an accuracy is expected, above 0 and at most 1, such as 0.6"
+        )
     if not config.rewards:
         problems.append("rewards: none given; name at least one, such as `answer: {use: rewards/choice.py}`")
     elif not any(reward.weight for reward in config.rewards.values()):
         problems.append("rewards: every weight is 0, so nothing can be learnt")
+    problems += _gate_faults(config)
     if not 0 < algorithm.clip_low < 1:
         problems.append(f"algorithm.clip_low={algorithm.clip_low}: expected above 0 and below 1")
     if algorithm.clip_high <= 0:
@@ -78,4 +83,31 @@ def _contradictions(config: DictConfig) -> list[str]:
     for key in ("optimizer.lr", "sft.lr"):
         if (value := OmegaConf.select(config, key)) <= 0:
             problems.append(f"{key}={value}: expected above 0")
+    return problems
+
+
+def _gate_faults(config: DictConfig) -> list[str]:
+    """Gates of rewards that do not exist, run in a circle, or have no say where they are asked."""
+    problems = []
+    gates = {name: reward.gate for name, reward in config.rewards.items() if reward.gate is not None}
+    for name, gate in gates.items():
+        place = f"rewards.{name}.gate={gate}"
+        if gate not in config.rewards:
+            others = ", ".join(str(other) for other in config.rewards if other != name) or "there is no other"
+            problems.append(f"{place}: no such reward; expected another one of this recipe: {others}")
+            continue
+        way = [name]
+        while way[-1] in gates and gates[way[-1]] not in way:
+            way.append(gates[way[-1]])
+        if gate == name:
+            problems.append(f"{place}: a reward cannot be its own gate; name another one")
+        elif gates.get(way[-1]) == name:
+            problems.append(f"{place}: the gates run in a circle, {' -> '.join([*way, name])}; take one of them out")
+        asked, scored = set(config.rewards[name].kinds), set(config.rewards[gate].kinds)
+        if scored and not (asked and asked <= scored):
+            problems.append(
+                f"{place}: {gate} scores questions of kind {', '.join(sorted(scored))}, {name} those of "
+                f"{'kind ' + ', '.join(sorted(asked)) if asked else 'every kind'}; expected a gate that has a say wherever it "
+                f"is asked. Set rewards.{name}.kinds to some of the gate's, or widen rewards.{gate}.kinds"
+            )
     return problems

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 console = Console(highlight=False)
@@ -70,3 +72,47 @@ def print_facts(facts: dict[str, Any], as_json: bool) -> None:
                 console.print(f"  {item}", markup=False, soft_wrap=True)
         else:
             console.print(f"{key}: {value}", markup=False, soft_wrap=True)
+
+
+def report_audit(audit: Any) -> None:
+    """An audit's tables: the rules that never look, what is in two splits, and the findings in words."""
+    from medrl.evaluation.leaks import COPY_WORDS  # brings scipy along
+
+    tables: dict[str, Table] = {}
+    for one in audit.shortcuts:
+        title = f"{one.split}, rules fitted on {one.fitted_on}"
+        if (rules := tables.get(title)) is None:
+            rules = tables[title] = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+            for heading in ("kind", "rule", "n", "right", "95 % interval", "chance", "shuffled"):
+                rules.add_column(heading, justify="left" if heading in ("kind", "rule") else "right", no_wrap=True)
+        right = f"[bold]{_percent(one.accuracy)}[/bold]" if one.stands_out else _percent(one.accuracy)
+        rules.add_row(
+            escape(one.kind), one.baseline, str(one.n), right, f"{_percent(one.low)} .. {_percent(one.high)}",
+            _percent(one.chance), _percent(one.control),
+        )  # fmt: skip
+    for rules in tables.values():
+        console.print(rules)
+    for leak in audit.leaks:
+        shared = Table(
+            title=escape(f"{leak.second}: what is in {leak.first} too"),
+            title_justify="left",
+            show_header=False,
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        for name, value in (
+            ("pictures", f"{leak.copies} of {leak.pictures}"),
+            *((f"  {words}", leak.levels[level]) for level, words in COPY_WORDS.items()),
+            ("questions that show one", leak.questions),
+            ("questions with picture and answer", leak.repeated),
+            ("patients", leak.patients),
+            ("studies", leak.studies),
+        ):
+            shared.add_row(name, str(value))
+        console.print(shared)
+    for finding in audit.findings() or ["nothing was found"]:
+        console.print(f"- {finding}", markup=False, soft_wrap=True)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"

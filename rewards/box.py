@@ -1,12 +1,23 @@
 """Score one box by its overlap with the right one, in pixels of the image; nothing is rescaled or swapped."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medrl.dialogue.answers import read_box
-from medrl.vision.boxes import Box, clip_box, iou, is_box
+from medrl.scoring.truth import image_size, right_box
+from medrl.vision.boxes import clip_box, giou, iou, is_box
+
+EXAMPLE = {
+    "ground_truth": [40, 60, 140, 160],
+    "extra_info": {"kind": "box", "image_size": [640, 480]},
+    "right": "<think>A nodule at the upper left.</think><answer>[40, 60, 140, 160]</answer>",
+    "wrong": "<think>A nodule at the lower right.</think><answer>[400, 300, 500, 400]</answer>",
+}
+
+MODES = ("soft", "hard", "dynamic", "giou")
+LADDER = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)  # V-Triune's thresholds, all of them
+SCHEDULE = ((0.1, 0.85), (0.25, 0.95), (1.0, 0.99))  # V-Triune's: up to this share of the training, this threshold
 
 
 def compute_score(
@@ -15,52 +26,66 @@ def compute_score(
     ground_truth: Sequence[float] | str,
     extra_info: Mapping[str, Any] | None = None,
     threshold: float | None = None,
+    mode: str = "soft",
 ) -> dict[str, float]:
-    """Intersection over union of the one box the reply names, clipped to the image, and the right box.
+    """How well the one box the reply names, clipped to the image, agrees with the right box; in [0, 1].
 
     `ground_truth`: x1, y1, x2, y2 in pixels, or that as JSON. `extra_info["image_size"]`: width and height of the image
-    these pixels belong to. With `threshold` the score is 1.0 from that overlap on, else 0.0. An inverted, empty or
-    outside box is answered and scores 0. Raises ValueError when the row lacks a size or a box inside it.
+    these pixels belong to. An inverted, empty or outside box is answered and scores 0 in every mode.
+
+    mode="soft": IoU (VLM-R1). With `threshold`: 1.0 from that IoU on, else 0.0.
+    mode="hard": 1.0 for an IoU above 0.5, else 0.0 (MedGround-R1); with `threshold` as above.
+    mode="dynamic": the IoU itself, but nothing below a threshold that rises with `extra_info["progress"]`, the share of the
+        training that is over: 0.85, 0.95 from 10 % on, 0.99 from 25 % on (V-Triune, https://arxiv.org/abs/2505.18129). Without
+        it the mean over all its eleven thresholds, 0.5 to 0.99 (V-Triune's "average"): the better the box, the more counts.
+    mode="giou": (1 + generalised IoU) / 2, which still points the way when the boxes do not touch. Beware: a box over the
+        whole image always earns at least a half.
+    Raises ValueError when the row lacks a size or a box inside it, or for an unknown mode or threshold.
 
     >>> row = {"image_size": [640, 480]}
     >>> compute_score("polyp", "<answer>[40, 60, 140, 160]</answer>", [40, 60, 140, 110], row)
     {'score': 0.5, 'answered': 1.0}
     >>> compute_score("polyp", "<answer>top left</answer>", "[40, 60, 140, 110]", row, threshold=0.5)
     {'score': 0.0, 'answered': 0.0}
+    >>> compute_score("polyp", "<answer>[40, 60, 140, 116]</answer>", [40, 60, 140, 110], row, mode="dynamic")["score"]
+    0.6493506493506493
     """
-    width, height = _image_size((extra_info or {}).get("image_size"))
-    right = _right_box(ground_truth, width, height)
+    _check(mode, threshold)
+    width, height = image_size(extra_info)
+    right = right_box(ground_truth, width, height)
+    thresholds = _thresholds(extra_info) if mode == "dynamic" else ()  # a faulty row is found whatever the reply
     named = read_box(solution_str)
-    overlap = 0.0 if named is None else iou(clip_box(named, width, height), right)
-    score = overlap if threshold is None else float(overlap > 0 and overlap >= threshold)
-    return {"score": score, "answered": float(named is not None)}
+    if named is None:
+        return {"score": 0.0, "answered": 0.0}
+    box = clip_box(named, width, height)
+    overlap = iou(box, right)
+    if mode == "giou":
+        score = (1 + giou(box, right)) / 2 if is_box(box) else 0.0
+    elif mode == "dynamic":
+        score = overlap * sum(overlap >= step for step in thresholds) / len(thresholds)
+    elif threshold is not None:
+        score = float(overlap > 0 and overlap >= threshold)
+    else:
+        score = float(overlap > 0.5) if mode == "hard" else overlap
+    return {"score": score, "answered": 1.0}
 
 
-def _right_box(ground_truth: object, width: float, height: float) -> Box:
-    box = _numbers(ground_truth)
-    clipped = clip_box(box, width, height) if box is not None and len(box) == 4 else None
-    if clipped is None or not is_box(box or ()) or not is_box(clipped):
+def _check(mode: str, threshold: float | None) -> None:
+    if mode not in MODES:
+        raise ValueError(f"mode={mode!r}; expected one of {', '.join(MODES)}.")
+    if threshold is not None and (mode not in ("soft", "hard") or not 0 <= threshold <= 1):
         raise ValueError(
-            f"ground_truth is {ground_truth!r}; expected four numbers x1, y1, x2, y2 with x1 < x2 and y1 < y2, as a list "
-            f"or its JSON, with an area inside the image of {width:g} x {height:g} pixels."
+            f"threshold={threshold!r} with mode={mode!r}; expected an IoU of 0 to 1, in the modes soft and hard."
         )
-    return clipped
 
 
-def _image_size(given: object) -> tuple[float, ...]:
-    size = _numbers(given)
-    if size is None or len(size) != 2 or not all(0 < side < math.inf for side in size):
+def _thresholds(extra_info: Mapping[str, Any] | None) -> tuple[float, ...]:
+    """The threshold of the moment, or all where the row does not say how far the training is."""
+    progress = (extra_info or {}).get("progress")
+    if progress is None:
+        return LADDER
+    if isinstance(progress, bool) or not isinstance(progress, (int, float)) or not 0 <= progress < math.inf:
         raise ValueError(
-            f'extra_info["image_size"] is {given!r}; expected the width and height in pixels of the image the box is '
-            "drawn on. Add it to the row."
+            f'extra_info["progress"] is {progress!r}; expected the share of the training that is over, 0 to 1.'
         )
-    return size
-
-
-def _numbers(given: object) -> tuple[float, ...] | None:
-    """A list, tuple, array or JSON list of numbers as floats; None for anything else."""
-    try:
-        items = json.loads(given) if isinstance(given, str) else given
-        return tuple(float(item) for item in items)  # type: ignore[union-attr]
-    except (TypeError, ValueError, OverflowError):  # not a list, not numbers, no JSON, an endless integer
-        return None
+    return (next((threshold for share, threshold in SCHEDULE if progress <= share), SCHEDULE[-1][1]),)

@@ -25,6 +25,10 @@ def mistakes(**changes):
     return str(caught.value)
 
 
+def gates(kinds=(), **gates):
+    return {name: {"use": "x.py", "gate": gate, "kinds": dict(kinds).get(name, [])} for name, gate in gates.items()}
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -35,12 +39,27 @@ def mistakes(**changes):
         ({"rewards": {"a": {"use": "x.py", "wieght": 1}}}, "did you mean rewards.a.weight?"),
         ({"algorithm__group_size": 1}, "at least 2 are needed"),
         ({"algorithm__group_size": "many"}, "algorithm.group_size='many'"),
-        ({"algorithm__advantage": "gae"}, "expected one of grpo, dr_grpo"),
+        ({"algorithm__advantage": "gae"}, "expected one of grpo, dr_grpo, gdpo"),
         ({"training__minibatches": 3}, "does not divide"),
         ({"model__min_pixels": 10**7}, "above model.max_pixels"),
         ({"sampling__temperature": 0}, "teach nothing"),
         ({"rewards": {}}, "none given"),
         ({"rewards": {"a": {"use": "x.py", "weight": 0}}}, "every weight is 0"),
+        (
+            {"rewards": gates(a="b")},
+            "rewards.a.gate=b: no such reward; expected another one of this recipe: there is no other",
+        ),
+        ({"rewards": gates(a="d", c=None)}, "rewards.a.gate=d: no such reward; expected another one of this recipe: c"),
+        ({"rewards": gates(a="a")}, "rewards.a.gate=a: a reward cannot be its own gate"),
+        ({"rewards": gates(a="b", b="c", c="a")}, "rewards.b.gate=c: the gates run in a circle, b -> c -> a -> b"),
+        (
+            {"rewards": gates({"b": ["box"]}, a="b", b=None)},
+            "rewards.a.gate=b: b scores questions of kind box, a those of every",
+        ),
+        (
+            {"rewards": gates({"a": ["box", "count"], "b": ["box"]}, a="b", b=None)},
+            "a those of kind box, count; expected a gate",
+        ),
         ({"rewards": {"a": {}}}, "rewards.a.use: no value"),
         ({"rewards": {"a": "x.py"}}, "expected {use: path.py"),
         ({"model__lora_dropout": 0.1}, "without LoRA"),
@@ -50,6 +69,24 @@ def mistakes(**changes):
 )
 def test_a_mistake_is_named_with_its_remedy(change, told):
     assert told in mistakes(**change)
+
+
+@pytest.mark.parametrize(
+    "rewards",
+    [
+        gates(a="b", b="c", c=None, d="c"),
+        gates({"a": ["box"], "b": ["box", "count"]}, a="b", b=None),
+        gates({"a": ["box"]}, a="b", b=None),
+    ],
+)
+def test_gates_that_can_be_asked(rewards):
+    given = {**copy.deepcopy(RECIPE), "rewards": rewards}
+    assert recipe_from(given, "some.yaml", "some").rewards["a"].gate == "b"
+
+
+def test_what_leads_into_a_circle_is_not_told_as_one():
+    text = mistakes(rewards=gates(a="b", b="c", c="b"))
+    assert text.count("circle") == 2 and "rewards.a" not in text
 
 
 def test_all_mistakes_are_reported_together():

@@ -33,6 +33,7 @@ from medrl.rollout.interaction import Interaction, load_interaction
 from medrl.rollout.refused import TOKENS
 from medrl.rollout.seeds import derive_seed
 from medrl.rollout.types import Generation, Rollout, Sampling
+from medrl.scoring.compose import weights_in_force
 from medrl.scoring.returned import token_rewards
 from medrl.scoring.rewards import LoadedReward, load_rewards, score_each, score_group
 from medrl.vision.resize import family_of
@@ -204,12 +205,13 @@ class EpisodeWorker(_Worker):
         rollouts = [rollout for _, rollout, _, _ in rows]
         for group in (rollouts[:-1], rollouts[-1:]) if validating else (rollouts,):
             await score_group(group, self._rewards)
-        weights = {reward.name: reward.weight for reward in self._rewards}
+        rules = {reward.name: reward for reward in self._rewards}
         for _, rollout, fields, _ in rows:
             fields["extra_fields"] = {"rollout": packed(rollout, shown)}
             if (
                 not validating
             ):  # a missing one counts 0 here, on all tokens that are sent, and is left out by the trainer
+                weights = weights_in_force(rollout.scores, rules) if rollout.reward is not None else {}
                 fields["rm_scores"] = torch.tensor(token_rewards(rollout, weights)[: len(fields["responses"])])
         await tq.async_kv_batch_put(
             keys=[f"{uid}_{attempt}_0" for attempt, _, _, _ in rows],

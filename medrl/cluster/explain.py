@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medrl.cluster.settings import MAPPED, Machine, overrides
+from medrl.learning.advantages import OF_COMPONENTS
 from medrl.recipe import Recipe
 
 # what only medrl's trainer reads, and what verl has of its own for it
@@ -39,6 +40,17 @@ def plain_command(recipe: Recipe, machine: Machine, data: Path, recipe_file: Pat
     parts = ["python", "-m", "verl.trainer.main_ppo", *(f"++{key}={_value(value)}" for key, value in keys.items())]
     build = ["medrl", "data", "build", str(recipe_file), str(data), *changes, "--prompted"]
     return f"{shlex.join(build)} && {shlex.join(parts)}"
+
+
+def estimator_fault(recipe: Recipe) -> str:
+    """Why these advantages cannot be had under plain verl; empty where they can."""
+    name = recipe.algorithm.advantage
+    if name not in OF_COMPONENTS:
+        return ""
+    return (
+        f"algorithm.advantage={name}: needs every reward by itself, and plain verl's trainer gives an estimator their sum; "
+        "use grpo there."
+    )
 
 
 def plain_settings(

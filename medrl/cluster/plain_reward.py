@@ -12,6 +12,7 @@ from typing import Any
 
 from medrl.errors import MedrlError
 from medrl.recipe import load_recipe
+from medrl.scoring.compose import gated_entries, total
 from medrl.scoring.returned import numbers_of
 from medrl.scoring.rewards import LoadedReward, load_rewards, result_of
 
@@ -25,14 +26,16 @@ async def compute_score(
     recipe: str,
     changes: Sequence[str] = (),
 ) -> dict[str, float]:
-    """`score` is the weighted sum of the recipe's rewards; every part is returned as `name/entry` beside it."""
+    """`score` is the recipe's sum of its rewards, gates kept; every part is returned as `name/entry` beside it."""
     extra = extra_info or {}
-    rewards = [one for one in _rewards(recipe, tuple(changes)) if not one.kinds or extra.get("kind") in one.kinds]
+    known = _rewards(recipe, tuple(changes))
+    rewards = [one for one in known if not one.kinds or extra.get("kind") in one.kinds]
     given = {"data_source": data_source, "solution_str": solution_str, "ground_truth": ground_truth}
     results = await asyncio.gather(*(result_of(one, {**given, "extra_info": copy.deepcopy(extra)}) for one in rewards))
     found = {one.name: numbers_of(result) for one, result in zip(rewards, results)}
     parts = {f"{name}/{entry}": value for name, entries in found.items() for entry, value in entries.items()}
-    return {"score": sum(one.weight * found[one.name]["score"] for one in rewards), **parts}
+    rules = {one.name: one for one in known}
+    return {"score": total(parts, rules), **parts, **gated_entries(parts, rules)}
 
 
 @cache

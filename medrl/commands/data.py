@@ -1,5 +1,6 @@
-"""`medrl data`: look at a recipe's data, or write it as parquet."""
+"""`medrl data`: look at a recipe's data, audit it, or write it as parquet."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,9 +8,11 @@ import typer
 
 from medrl.commands.arguments import AsJson, Overrides, RecipeArgument, read_recipe
 from medrl.errors import MedrlError
-from medrl.terminal import console, print_facts
+from medrl.terminal import console, print_facts, report_audit
 
-data_app = typer.Typer(no_args_is_help=True, help="Look at data, or write it as a parquet file in verl's format.")
+data_app = typer.Typer(
+    no_args_is_help=True, help="Look at data, audit it, or write it as a parquet file in verl's format."
+)
 
 
 @data_app.command("show")
@@ -52,6 +55,44 @@ def data_build(
         console.print(f"{path}: {write_parquet(samples, path)} rows, {len(items.refused)} refused")
         for refused in items.refused[:5]:
             console.print(f"  refused {refused.place}: {refused.reason}")
+
+
+@data_app.command("audit")
+def data_audit(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the audit as one self-contained page too.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What answers a recipe's questions without the picture, and what of its held-out split is in training too.
+
+    Exit code 1 when a rule reaches the recipe's data.max_shortcut.
+    """
+    from medrl.evaluation.audit import audit
+    from medrl.preflight import load_split
+    from medrl.record.audit_page import write_audit_page
+    from medrl.record.progress import TrainingProgress
+
+    settings, beside = read_recipe(recipe, overrides)
+    data = settings.data
+    names = ["train", *(["demonstrations"] if data.demonstrations or data.demonstration_options else []), "val"]
+    with TrainingProgress(settings, console, quiet=as_json) as progress:
+        splits = {name: load_split(settings, name, beside) for name in names}
+        samples = {name: items.samples for name, items in splits.items()}
+        found = audit(samples, splits["train"].root, data.max_shortcut, progress.working)
+    page = None if html is None else write_audit_page(found, html, settings.name, splits["train"].root)
+    if as_json:
+        print(json.dumps({"recipe": str(recipe), **found.as_json(), "html": str(page) if page else None}))
+    else:
+        report_audit(found)
+        if page:
+            console.print(f"page: {page}", markup=False, soft_wrap=True)
+    if found.refused:
+        if not as_json:
+            console.print(
+                f"data.max_shortcut={data.max_shortcut:g} is reached: `medrl train` would not start.", markup=False
+            )
+        raise typer.Exit(1)
 
 
 def _load_both(path: Path, overrides: list[str] | None) -> tuple[Any, Any]:

@@ -1,7 +1,7 @@
 """Splits in which no patient and no image stands on two sides.
 
-A sample goes where the hash of its group sends it; a group is everything tied together by a patient, an image or (on
-request) identical image bytes. So a split depends on the seed and the group alone, not on order, and old samples stay
+A sample goes where the hash of its group sends it; a group is everything tied together by a patient, a study, an image
+or (on request) identical image bytes. So a split depends on the seed and the group alone, not on order, and old samples stay
 where they were when new ones are added - unless a new sample ties two groups into one.
 """
 
@@ -18,7 +18,7 @@ from medrl.vision.open import resolve_inside
 
 FRACTIONS = MappingProxyType({"train": 0.7, "val": 0.15, "test": 0.15})  # where a published set has no split of its own
 # what names a group, best first: the key least likely to change when samples are added
-KEY_ORDER = ("patient", "bytes", "image", "file", "sample")
+KEY_ORDER = ("patient", "study", "bytes", "image", "file", "sample")
 Key = tuple[str, str]  # (one of KEY_ORDER, its value)
 
 
@@ -49,7 +49,7 @@ def assign(
 def overlap(
     samples_a: Iterable[Sample], samples_b: Iterable[Sample], image_bytes: bool = False, root: Path | None = None
 ) -> dict[str, list[str]]:
-    """`{"images": […], "patients": […]}` that occur on both sides, sorted; two empty lists are what one hopes for.
+    """`{"images": […], "patients": […], "studies": […]}` on both sides, sorted; empty lists are what one hopes for.
 
     An image is known by its `image_id`, else its path, else its content; with `image_bytes=True` by its content too.
     """
@@ -59,8 +59,9 @@ def overlap(
     )
     shared = {key: seen_a[key] for key in seen_a.keys() & seen_b.keys()}
     return {
-        "images": sorted({label for (what, _), label in shared.items() if what != "patient"}),
+        "images": sorted({label for (what, _), label in shared.items() if what not in ("patient", "study")}),
         "patients": sorted({label for (what, _), label in shared.items() if what == "patient"}),
+        "studies": sorted({label for (what, _), label in shared.items() if what == "study"}),
     }
 
 
@@ -94,6 +95,14 @@ def patient_of(sample: Sample) -> str | None:
     return None if patient is None else str(patient)
 
 
+def study_of(sample: Sample) -> str | None:
+    """The study, behind its patient where one is named: studies may be numbered anew for every patient."""
+    study, patient = sample.extra_info.get("study_id"), patient_of(sample)
+    if study is None:
+        return None
+    return str(study) if patient is None else f"{patient}/{study}"
+
+
 def images_of(sample: Sample) -> list[str]:
     """The `image_id`s of a sample; an empty list where the data does not name its images."""
     named = sample.extra_info.get("image_id")
@@ -102,32 +111,35 @@ def images_of(sample: Sample) -> list[str]:
     return [str(one) for one in named] if isinstance(named, list | tuple) else [str(named)]
 
 
-def _labelled(sample: Sample, image_bytes: bool, root: Path | None) -> list[tuple[Key, str]]:
-    """The keys that tie a sample to others, each with the name to show a reader."""
-    patient, names = patient_of(sample), images_of(sample)
-    found: list[tuple[Key, str]] = [(("patient", patient), patient)] if patient is not None else []
-    found += [(("image", name), name) for name in names]
-    for position, image in enumerate(sample.images):
-        path = image.get("path") if image.get("bytes") is None else None
-        if not names and path is not None:
-            found.append((("file", path), path))
-        if image_bytes or (not names and path is None):
-            digest = hashlib.sha256(_content(image, root)).hexdigest()
-            found.append((("bytes", digest), names[position] if position < len(names) else path or digest))
-    return found
-
-
-def _keys(sample: Sample, image_bytes: bool, root: Path | None) -> list[Key]:
-    return [key for key, _ in _labelled(sample, image_bytes, root)] or [("sample", sample.id)]
-
-
-def _content(image: Mapping[str, Any], root: Path | None) -> bytes:
+def image_bytes_of(image: Mapping[str, Any], root: Path | None) -> bytes:
+    """The encoded file of one of a sample's images. Raises MedrlError when it cannot be read."""
     if image.get("bytes") is not None:
         return bytes(image["bytes"])
     try:
         return resolve_inside(root, image["path"]).read_bytes()
     except OSError as error:
         raise MedrlError(f"image {image['path']}: {error.strerror}; its bytes are needed to compare images.") from None
+
+
+def _labelled(sample: Sample, image_bytes: bool, root: Path | None) -> list[tuple[Key, str]]:
+    """The keys that tie a sample to others, each with the name to show a reader."""
+    patient, names = patient_of(sample), images_of(sample)
+    found: list[tuple[Key, str]] = [(("patient", patient), patient)] if patient is not None else []
+    if (study := study_of(sample)) is not None:
+        found.append((("study", study), study))
+    found += [(("image", name), name) for name in names]
+    for position, image in enumerate(sample.images):
+        path = image.get("path") if image.get("bytes") is None else None
+        if not names and path is not None:
+            found.append((("file", path), path))
+        if image_bytes or (not names and path is None):
+            digest = hashlib.sha256(image_bytes_of(image, root)).hexdigest()
+            found.append((("bytes", digest), names[position] if position < len(names) else path or digest))
+    return found
+
+
+def _keys(sample: Sample, image_bytes: bool, root: Path | None) -> list[Key]:
+    return [key for key, _ in _labelled(sample, image_bytes, root)] or [("sample", sample.id)]
 
 
 def _group_names(keys_of_samples: Iterable[list[Key]]) -> dict[Key, str]:

@@ -19,6 +19,7 @@ Point = tuple[float, float]
 BOX_KEYS = ("bbox_2d", "bbox", "box", "point_2d", "point", "answer")
 CORNER_KEYS = ("x1", "y1", "x2", "y2")
 COUNT_KEYS = ("counts", "count")
+MAX_BRACKETS = 4 * MAX_MENTIONS  # in a region; more cannot belong to what may be named, and reading them costs time
 
 _EMPTY = re.compile(r"\[ ?\]|none", re.IGNORECASE)
 _ANY_BRACKET = re.compile(r"[\[\](){}]")
@@ -81,6 +82,8 @@ def read_groups(region: str, size: int) -> list[Group] | None:
     ([(1.0, 2.0)], None)
     """
     text = normalise(region).rstrip(" .;")
+    if sum(map(text.count, "[({")) > MAX_BRACKETS:
+        return None
     if _EMPTY.fullmatch(text):
         return []
     if _BARE.fullmatch(text):

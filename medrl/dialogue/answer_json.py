@@ -1,9 +1,10 @@
 """Read the JSON a model writes: Python quotes and a trailing comma pass, a missing or surplus bracket never does.
 
-Not `json` or `ast`: the first refuses what the grading rules allow, the second is a Python parser fed by a model.
+Not `json` alone, nor `ast`: the first refuses what the grading rules allow, the second is a Python parser fed by a model.
 Nesting is bounded, each character is read once, and a key given two different values is a fault, not the last one.
 """
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -15,6 +16,12 @@ MAX_INTEGER_DIGITS = 300  # Python refuses to convert integers of more than 4300
 _OBJECT_START = re.compile(r"\{(?=\s*+[\"'}])")  # a key or the end must follow; saves a try at each brace of a flood
 _BLANK = re.compile(r"\s*+")
 _NUMBER = re.compile(r"-?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?+[0-9]++)?+(?![\w.%])")
+# Lists of plain numbers, and lists of these, are read by C: a reply may name thousands of boxes. Only what `json` and we
+# read alike: no sign but minus, no leading zero, no exponent, JSON's own blanks, no comma at the end.
+_S = r"[ \t\n\r]*+"
+_PLAIN = r"-?+(?:0|[1-9][0-9]{0,14}+)(?:\.[0-9]++)?+"
+_ROW = rf"\[{_S}{_PLAIN}(?:{_S},{_S}{_PLAIN})*+{_S}\]"
+_PLAIN_LISTS = re.compile(rf"{_ROW}|\[{_S}{_ROW}(?:{_S},{_S}{_ROW})*+{_S}\]")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*+)"|\'((?:[^\'\\]|\\.)*+)\'', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _WORD = re.compile(r"[-+]?+[A-Za-z]++(?!\w)")
@@ -162,6 +169,8 @@ def _object(text: str, start: int, depth: int) -> tuple[dict[str, object], int]:
 
 
 def _list(text: str, start: int, closing: str, depth: int) -> tuple[list[object], int]:
+    if depth < MAX_DEPTH - 1 and (plain := _PLAIN_LISTS.match(text, start - 1)):
+        return json.loads(plain[0]), plain.end()
     found: list[object] = []
     position = _skip(text, start)
     while text[position : position + 1] != closing:

@@ -71,7 +71,7 @@ def answer_regions(reply: str) -> list[str] | None:
     >>> answer_regions("My answer is: B."), answer_regions("<think>only thought")
     ([' B.'], None)
     """
-    text = _without_reasoning(reply)
+    text = without_reasoning(reply)
     blocks = _blocks(text)
     if blocks is not None:
         return [block for block in blocks if normalise(block)] or None
@@ -137,7 +137,7 @@ def normalise(text: str) -> str:
     return _BLANKS_AT_BREAK.sub("\n", _BLANKS.sub(" ", text)).strip()
 
 
-def _without_reasoning(reply: str) -> str:
+def without_reasoning(reply: str) -> str:
     """The reply without closed think parts, then without an unclosed one to the end, then all before a stray close."""
     kept, start = [], 0
     opened: int | None = None

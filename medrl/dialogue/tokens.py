@@ -19,10 +19,11 @@ from medrl.dialogue.control import control_tokens, forbidden_in, plain_pieces
 from medrl.dialogue.ends import TextEnd, text_end
 from medrl.dialogue.prompts import PromptStyle
 from medrl.errors import MedrlError
-from medrl.vision.frames import convert_box
+from medrl.vision.frames import convert_box, convert_point
 from medrl.vision.open import image_size, open_image
 from medrl.vision.resize import ImageFamily, image_tokens, resized_size, tile_limits
 
+PLACES = ("box", "boxes", "points", "mask")  # kinds of answers given in pixels
 _BOX = re.compile(r"\{box ((?:-?[0-9.]+ ?){4})\}")
 
 
@@ -64,6 +65,7 @@ class Prompt:
     ground_truth: str
     answer_size_px: tuple[int, int] | None
     added_pictures: tuple[Image, ...] = ()  # those an environment has shown since
+    root: Path | None = None  # what the paths in `sample.images` lie below
 
     def with_pictures(self, added: Patches) -> "Prompt":
         """The same tokens with these pictures behind its own."""
@@ -150,6 +152,7 @@ class PromptBuilder:
             frame=self.family.box_frame,
             ground_truth=truth,
             answer_size_px=answer_size,
+            root=self.root,
         )
 
     def patches(self, pictures: Sequence[Image], whose: str) -> Patches:
@@ -286,19 +289,26 @@ class PromptBuilder:
     def _truth(
         self, sample: Sample, sizes: list[tuple[int, int]], model_sizes: list[tuple[int, int]]
     ) -> tuple[str, tuple[int, int] | None]:
-        """The answer in the model's frame and the size of that frame; other kinds than boxes pass through."""
+        """The answer in the model's frame and the size of that frame; other kinds than places pass through."""
         if not sizes:
             return sample.ground_truth, None
         frame_size = (1000, 1000) if self.family.box_frame == "norm1000" else model_sizes[0]
-        if sample.kind not in ("box", "boxes") or len(sizes) != 1:
+        truth = json.loads(sample.ground_truth) if sample.kind in PLACES and len(sizes) == 1 else None
+        if not isinstance(
+            truth, list
+        ):  # another kind of answer, or a mask as run lengths, which say their size themselves
             return sample.ground_truth, frame_size
 
-        def in_frame(box: list[float]) -> list[int]:
-            moved = convert_box(box, "px_original", self.family.box_frame, sizes[0], model_sizes[0])
-            return [round(value) for value in moved]
+        def in_frame(place: list[Any]) -> list[Any]:
+            if place and isinstance(place[0], list):
+                return [in_frame(inner) for inner in place]
+            ends = zip(place[::2], place[1::2])  # a point, the corners of a box or of a polygon: x, y, x, y, …
+            frame = self.family.box_frame
+            return [
+                round(at) for end in ends for at in convert_point(end, "px_original", frame, sizes[0], model_sizes[0])
+            ]
 
-        truth = json.loads(sample.ground_truth)
-        return json.dumps(in_frame(truth) if sample.kind == "box" else [in_frame(box) for box in truth]), frame_size
+        return json.dumps(in_frame(truth)), frame_size
 
 
 def _parts(content: str) -> list[dict[str, str]]:

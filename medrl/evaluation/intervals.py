@@ -1,6 +1,8 @@
-"""Bootstrap intervals: how far a held-out mean can be trusted."""
+"""Intervals: how far a held-out mean, or a share of right answers, can be trusted."""
 
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 
@@ -18,3 +20,21 @@ def bootstrap_interval(values: Sequence[float], resamples: int = 2000, level: fl
     means = data[picks].mean(1)  # (resamples,)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def wilson_interval(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a share of right answers; unlike the bootstrap it has a width at 0 and at n too.
+
+    Source: Wilson, JASA 22 (1927), 209-212.
+
+    >>> low, high = wilson_interval(0, 10)
+    >>> round(low, 4), round(high, 4)
+    (0.0, 0.2775)
+    """
+    if n < 1:
+        raise ValueError(f"wilson_interval: n={n}, expected at least one answer.")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, bound = right / n, z * z / n
+    centre = (share + bound / 2) / (1 + bound)
+    half = z / (1 + bound) * math.sqrt(share * (1 - share) / n + bound / (4 * n))
+    return max(centre - half, 0.0), min(centre + half, 1.0)

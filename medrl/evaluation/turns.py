@@ -45,7 +45,7 @@ def gain_over_turn_one(rollouts: Sequence[Rollout], rewards: Sequence[LoadedRewa
     first reply that acts answers only inside `<answer>` tags, so that a box it asks for is not taken for its answer; one
     that gives none is wrong and not graded.
     """
-    graders = [reward for reward in rewards if reward.name == ANSWER and not reward.of_group]
+    graders = [replace(reward, gate=None) for reward in rewards if reward.name == ANSWER and not reward.of_group]
     played = [rollout for rollout in rollouts if rollout.turns]
     if not graders or not played:
         return {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from medrl.dialogue.tokens import Prompt, PromptBuilder
+from medrl.evaluation.calibration import calibration_metrics
 from medrl.evaluation.intervals import bootstrap_interval
 from medrl.evaluation.turns import gain_over_turn_one, turn_metrics
 from medrl.rollout.episode import run_group_episodes
@@ -56,7 +57,7 @@ def summarise(
     metrics["missing"] = sum(rollout.reward is None for rollout in sampled) / len(sampled)
     metrics["truncated"] = sum(rollout.end_reason == "length" for rollout in sampled) / len(sampled)
     metrics["length"] = sum(len(rollout.token_ids) for rollout in sampled) / len(sampled)
-    metrics |= {**turn_metrics(sampled), **gain_over_turn_one(sampled, rewards)}
+    metrics |= {**turn_metrics(sampled), **gain_over_turn_one(sampled, rewards), **calibration_metrics(sampled)}
     return {
         "reward": sum(per_question) / len(per_question),
         "low": low,

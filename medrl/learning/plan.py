@@ -27,3 +27,4 @@ class Plan:
     longest_prompt: int
     warnings: list[str]
     memory: list[str]  # what engine verl needs per GPU, as a table; empty for engine local
+    shortcut: str = ""  # the best that a rule does on `val` without the picture, as a sentence

@@ -8,11 +8,12 @@ import torch
 from medrl.errors import MedrlError
 from medrl.evaluation.turns import turn_metrics
 from medrl.evaluation.validate import mean_scores
-from medrl.learning.advantages import ESTIMATORS, zero_spread
+from medrl.learning.advantages import ESTIMATORS, OF_COMPONENTS, zero_spread
 from medrl.recipe import Recipe
 from medrl.record.run import Run
 from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
+from medrl.scoring.compose import components
 from medrl.scoring.rewards import common_reasons, missing_share
 
 SHOWN_QUESTIONS, SHOWN_PROMPTS = 48, 8  # held-out questions and training prompts whose pictures are kept for the report
@@ -33,21 +34,46 @@ def give_advantages(recipe: Recipe, rollouts: Sequence[Rollout], step: int) -> d
     scored = [rollout for rollout in rollouts if rollout.reward is not None]
     if not scored:
         return _metrics(rollouts)
-    number: dict[int, int] = {}
-    groups = torch.tensor([number.setdefault(id(rollout.prompt), len(number)) for rollout in scored])
+    spread = fill_advantages(recipe, scored)
     totals = torch.tensor([rollout.reward for rollout in scored], dtype=torch.float32)
-    for rollout, advantage in zip(scored, ESTIMATORS[recipe.algorithm.advantage](totals, groups).tolist()):
-        rollout.advantage = advantage
     masked = {}
     if recipe.algorithm.mask_over_turns:
         masked["rollout/masked_over_turns"] = mask_over_turns(scored) / len(rollouts)
     return {
         "reward/mean": totals.mean().item(),
         "reward/std": totals.std().item() if len(totals) > 1 else 0.0,
-        "group/zero_spread": zero_spread(totals, groups),
+        "group/zero_spread": spread,
         **masked,
         **_metrics(rollouts),
     }
+
+
+def fill_advantages(recipe: Recipe, scored: Sequence[Rollout]) -> float:
+    """`advantage` of a step's rollouts, all of which have a reward; returns the share of groups that teach nothing.
+
+    Rollouts of one Prompt object are a group. An estimator of components gets every reward as it counts (compose.py).
+    """
+    number: dict[int, int] = {}
+    groups = torch.tensor([number.setdefault(id(rollout.prompt), len(number)) for rollout in scored])
+    name = recipe.algorithm.advantage
+    if name in OF_COMPONENTS:
+        rules = recipe.rewards
+        # (rollouts, rewards of any weight)
+        judged = torch.tensor(
+            [
+                [value for name, value in components(rollout.scores, rules).items() if rules[name].weight]
+                for rollout in scored
+            ],
+            dtype=torch.float32,
+        )
+        weights = torch.tensor([rule.weight for rule in rules.values() if rule.weight], dtype=torch.float32)
+        advantages = OF_COMPONENTS[name](judged, weights, groups)
+    else:
+        judged = torch.tensor([rollout.reward for rollout in scored], dtype=torch.float32)
+        advantages = ESTIMATORS[name](judged, groups)
+    for rollout, advantage in zip(scored, advantages.tolist()):
+        rollout.advantage = advantage
+    return zero_spread(judged, groups)
 
 
 def mask_over_turns(rollouts: Sequence[Rollout]) -> int:

@@ -25,9 +25,9 @@ CONTROLS |= {code: f"⟨U+{code:04X}⟩" for code in (*range(0x202A, 0x202F), *r
 
 
 def rendered(name: str, contents: Mapping[str, Any], **more: Any) -> str:
-    """The page `<name>.html.jinja` with the styles and the script that go with it, ready to be written as UTF-8."""
+    """The page `<name>.html.jinja` with its styles, and its script where it has one, ready to be written as UTF-8."""
     style = "".join(_text(each) for each in dict.fromkeys(("report.css", f"{name}.css")))
-    script = _text(f"{name}.js")
+    script = _text(f"{name}.js") if (HERE / f"{name}.js").is_file() else ""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     own = {"style": Markup(style), "script": Markup(script), "script_hash": Markup(digest)}
     page = _environment().get_template(f"{name}.html.jinja").render(contents, **own, **more)

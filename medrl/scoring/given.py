@@ -1,27 +1,55 @@
 """What a reward is given: verl's four arguments for one rollout, and what is known of its episode."""
 
 import copy
+import inspect
+from collections.abc import Callable, Collection
 from typing import Any
 
 from medrl.dialogue.tokens import Prompt
 from medrl.rollout.types import Rollout
+from medrl.vision.open import resolve_inside
+from medrl.vision.spacing import as_spacing, resized_spacing
 
 ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
+# what only some rewards look at, and only they are given: key of extra_info -> the constant their module sets to True
+ON_REQUEST = {"images": "NEEDS_IMAGES", "question": "NEEDS_QUESTION"}
 
 
-def arguments_of(rollout: Rollout) -> dict[str, Any]:
-    """The four arguments of `compute_score`, and the keys of each dict that `compute_group_scores` gets."""
-    return arguments(rollout.prompt, rollout.text, record_of(rollout))
+def asked_for(function: Callable[..., Any]) -> frozenset[str]:
+    """What a reward's module asks for beside the row's own `extra_info`: `images`, `question`, or nothing."""
+    module = getattr(inspect.unwrap(function), "__globals__", {})
+    return frozenset(key for key, constant in ON_REQUEST.items() if module.get(constant) is True)
 
 
-def arguments(prompt: Prompt, reply: str, record: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The same for a reply that nobody sampled."""
+def arguments_of(rollout: Rollout, also: Collection[str] = ()) -> dict[str, Any]:
+    """The four arguments of `compute_score`, and the keys of each dict that `compute_group_scores` gets.
+
+    `also`: what `asked_for` says.
+    """
+    given = arguments(rollout.prompt, rollout.text, record_of(rollout), also)
+    given["extra_info"]["response_tokens"] = sum(rollout.mask)  # the model's own, of all its turns
+    return given
+
+
+def arguments(
+    prompt: Prompt, reply: str, record: dict[str, Any] | None = None, also: Collection[str] = ()
+) -> dict[str, Any]:
+    """The same for a reply that nobody sampled: it has no `response_tokens`."""
     # a copy, so that a reward that writes into extra_info cannot change the next one's (verl's manager shares it)
     extra_info = copy.deepcopy(prompt.sample.extra_info)
     if record is not None:
         extra_info["rollout"] = copy.deepcopy(record)
     if prompt.answer_size_px is not None:
         extra_info["image_size"] = list(prompt.answer_size_px)
+        # a spacing belongs to a size: that of the picture as it is becomes that of the frame the model answers in
+        spacing = as_spacing(extra_info.get("pixel_spacing_mm"))
+        if spacing is not None and len(prompt.image_sizes_px) == 1:
+            resized = resized_spacing(spacing, prompt.image_sizes_px[0], prompt.answer_size_px)
+            extra_info["pixel_spacing_mm"] = list(resized)
+    if "images" in also:
+        extra_info["images"] = _references(prompt)
+    if "question" in also:
+        extra_info.setdefault("question", prompt.sample.question)
     return dict(zip(ARGUMENTS, (prompt.sample.data_source, reply, prompt.ground_truth, extra_info)))
 
 
@@ -41,3 +69,11 @@ def record_of(rollout: Rollout) -> dict[str, Any] | None:
         "refused": sum(turn.fault is not None for turn in rollout.turns),
         "end_reason": rollout.end_reason,
     }
+
+
+def _references(prompt: Prompt) -> list[dict[str, Any]]:
+    """The question's pictures as {"bytes": …} or {"path": absolute}: cheap to send to another process, opened there."""
+    return [
+        {"path": str(resolve_inside(prompt.root, image["path"]))} if "path" in image else {"bytes": image["bytes"]}
+        for image in prompt.sample.images
+    ]

@@ -3,8 +3,11 @@
 import math
 import traceback
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:  # it would import torch, and rewards run in light processes
     from medrl.rollout.types import Rollout
@@ -18,7 +21,7 @@ def numbers_of(result: Any) -> dict[str, float]:
     entries = result if isinstance(result, dict) else {"score": result}
     if "score" not in entries:
         raise ValueError(f"returned a dict without 'score': {sorted(entries)}")
-    numbers = {key: float(value) for key, value in entries.items() if isinstance(value, (int, float))}
+    numbers = {str(key): float(value) for key, value in entries.items() if _is_number(value)}
     if "score" not in numbers or not all(math.isfinite(value) for value in numbers.values()):
         raise ValueError(f"returned {entries!r}; expected finite numbers")
     return numbers
@@ -33,7 +36,7 @@ def turn_values_of(result: Any, turns: int) -> list[float] | None:
     if not isinstance(result, dict) or TURNS not in result:
         return None
     given, score = result[TURNS], result["score"]
-    known = isinstance(given, (list, tuple)) and all(isinstance(one, (int, float)) for one in given)
+    known = isinstance(given, (list, tuple)) and all(_is_number(one) for one in given)
     if not known or len(given) != turns:
         raise ValueError(f"returned turns={given!r}; expected a list of {turns} numbers, one for each reply")
     if not abs(math.fsum(given) - score) <= SUM_TOLERANCE:
@@ -44,8 +47,8 @@ def turn_values_of(result: Any, turns: int) -> list[float] | None:
 def token_rewards(rollout: "Rollout", weights: dict[str, float]) -> list[float]:
     """One number per response token, their sum the rollout's reward: a turn's value on the last token of its reply.
 
-    `weights`: of the recipe's rewards by name. What was not given per turn stands on the last token of all; a rollout
-    without a reward has 0 everywhere.
+    `weights`: of the recipe's rewards by name, 0 behind a closed gate (compose.py). What was not given per turn stands on
+    the last token of all; a rollout without a reward has 0 everywhere.
     """
     spread = [0.0] * len(rollout.token_ids)
     if rollout.reward is None:
@@ -73,3 +76,8 @@ def reason_of(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name} line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {str(error)[:200]}{place}"
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one number: Python's, numpy's (a float32 is no `float`), or a tensor without dimensions."""
+    return isinstance(value, (Real, np.bool_)) or (hasattr(value, "is_floating_point") and value.ndim == 0)

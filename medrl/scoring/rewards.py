@@ -2,7 +2,7 @@
 
 A reward scores one rollout (`compute_score`) or all attempts at one question together (`compute_group_scores`). One that
 raises, or returns no finite number, leaves its rollouts *missing* with a reason; missing is never 0 and never enters a
-group's mean. Above `scoring.max_missing` the run stops and says the most common reasons.
+group's mean. Above `scoring.max_missing` the run stops and says the most common reasons. compose.py makes the sum.
 """
 
 import asyncio
@@ -21,7 +21,8 @@ from medrl.plugin import Plugin, check_call, load_plugin
 from medrl.recipe import Reward
 from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
-from medrl.scoring.given import ARGUMENTS, arguments, arguments_of
+from medrl.scoring.compose import gated_entries, total
+from medrl.scoring.given import ARGUMENTS, arguments, arguments_of, asked_for
 from medrl.scoring.returned import entries_of, numbers_of, reason_of, turn_values_of
 
 NAMES = ("compute_score", "compute_group_scores")  # of one rollout, of a group
@@ -38,6 +39,7 @@ class LoadedReward:
     kwargs: dict[str, Any]
     kinds: tuple[str, ...] = ()
     of_group: bool = False
+    gate: str | None = None
 
     def applies(self, sample: Sample) -> bool:
         """Whether this reward has a say about the sample's kind of question."""
@@ -51,11 +53,13 @@ def load_rewards(rewards: dict[str, Reward], beside: Path | None = None) -> list
         try:
             plugin = load_plugin(given.use, NAMES, beside)
             of_group = scores_groups(plugin.target)
-            check_call(plugin, ("group",) if of_group else (), {**({} if of_group else EACH), **given.kwargs})
+            check_call(plugin, ("group",) if of_group else (), given.kwargs, {} if of_group else EACH)
         except MedrlError as error:
             problems.append(f"rewards.{name}: {error}")
             continue
-        loaded.append(LoadedReward(name, plugin, given.weight, dict(given.kwargs), tuple(given.kinds), of_group))
+        loaded.append(
+            LoadedReward(name, plugin, given.weight, dict(given.kwargs), tuple(given.kinds), of_group, given.gate)
+        )
     if problems:
         raise MedrlError("\n".join(problems))
     return loaded
@@ -76,16 +80,16 @@ def scores_groups(function: Any) -> bool:
 def probe(rewards: Sequence[LoadedReward], prompt: Prompt) -> None:
     """Call each reward that applies once on made-up replies, so that one that always raises is found before a model is loaded."""
     replies = (f"<think>A trial reply.</think><answer>{prompt.ground_truth}</answer>", "<think>A trial reply.</think>")
-    right, silent = (arguments(prompt, reply) for reply in replies)
     for reward in rewards:
         if not reward.applies(prompt.sample):
             continue
+        right, silent = (arguments(prompt, reply, also=asked_for(reward.plugin.target)) for reply in replies)
         try:
             if reward.of_group:
                 for result in entries_of(asyncio.run(group_results_of(reward, [right, silent])), 2):
                     numbers_of(result)
             else:
-                numbers_of(asyncio.run(result_of(reward, arguments(prompt, replies[0]))))
+                numbers_of(asyncio.run(result_of(reward, right)))
         except Exception:
             raise MedrlError(
                 f"rewards.{reward.name}: {reward.plugin.path} raised on a trial reply to {prompt.sample.id} "
@@ -99,7 +103,7 @@ def score_rollouts(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward])
 
 
 async def score_rollouts_async(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
-    """Fill `scores` (`name/entry`), `missing` (name to reason) and `reward` (weighted sum, None if a part is missing).
+    """Fill `scores` (`name/entry`), `missing` (name to reason) and `reward` (compose.py's sum, None if a part is missing).
 
     A reward that does not apply to a question adds nothing. Rollouts of one Prompt object are a group. A rollout that is
     missing for another reason than a reward, before it is scored, is shown to none and stands in no group.
@@ -112,7 +116,7 @@ async def score_rollouts_async(rollouts: Sequence[Rollout], rewards: Sequence[Lo
 
 
 async def score_each(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
-    """The rewards that look at one rollout; `reward` is their sum. Those of a group are left to `score_group`."""
+    """The rewards that look at one rollout. Those of a group, and the sum of all, are left to `score_group`."""
     alone = [reward for reward in rewards if not reward.of_group]
     plans = [
         [reward for reward in alone if reward.applies(rollout.prompt.sample)] if _sound(rollout, rewards) else []
@@ -120,29 +124,37 @@ async def score_each(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward
     ]
     found = await asyncio.gather(
         *(
-            asyncio.gather(*(result_of(reward, arguments_of(rollout)) for reward in plan), return_exceptions=True)
+            asyncio.gather(
+                *(result_of(reward, arguments_of(rollout, asked_for(reward.plugin.target))) for reward in plan),
+                return_exceptions=True,
+            )
             for rollout, plan in zip(rollouts, plans)
         )
     )
     for rollout, plan, results in zip(rollouts, plans, found):
-        rollout.reward = None if rollout.missing else 0.0
+        rollout.reward = None
         for reward, result in zip(plan, results):
             _add(rollout, reward, result)
 
 
 async def score_group(group: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
-    """Add the rewards that compare the attempts at one question, all of which have been through `score_each`."""
+    """Add the rewards that compare the attempts at one question, all of which have been through `score_each`, and sum up."""
     group = [rollout for rollout in group if _sound(rollout, rewards)]
     for reward in rewards:
         if not group or not reward.of_group or not reward.applies(group[0].prompt.sample):
             continue
         try:
-            given = [arguments_of(rollout) for rollout in group]
+            given = [arguments_of(rollout, asked_for(reward.plugin.target)) for rollout in group]
             results: Sequence[Any] = entries_of(await group_results_of(reward, given), len(group))
         except Exception as error:  # the boundary: a user's reward may raise anything
             results = [error] * len(group)
         for rollout, result in zip(group, results):
             _add(rollout, reward, result)
+    rules = {reward.name: reward for reward in rewards}
+    for rollout in group:
+        if not rollout.missing:
+            rollout.scores |= gated_entries(rollout.scores, rules)
+            rollout.reward = total(rollout.scores, rules)
 
 
 def missing_share(rollouts: Sequence[Rollout]) -> float:
@@ -186,10 +198,7 @@ def _add(rollout: Rollout, reward: LoadedReward, result: Any) -> None:
         turns = turn_values_of(result, max(1, len(rollout.turns)))
     except Exception as error:  # the boundary: a user's reward may raise anything
         rollout.missing[reward.name] = reason_of(error)
-        rollout.reward = None
         return
     rollout.scores |= {f"{reward.name}/{entry}": value for entry, value in entries.items()}
     if turns is not None:
         rollout.turn_scores[reward.name] = turns
-    if rollout.reward is not None:
-        rollout.reward += reward.weight * entries["score"]

@@ -56,6 +56,25 @@ def iou(box_a: Sequence[float], box_b: Sequence[float]) -> float:
     return min(shared / union, 1.0)
 
 
+def giou(box_a: Sequence[float], box_b: Sequence[float]) -> float:
+    """Generalised IoU, in (-1, 1]: IoU less the share of the hull that neither covers; -1.0 when either is no box.
+
+    Source: Rezatofighi et al. 2019, https://arxiv.org/abs/1902.09630.
+
+    >>> giou((0, 0, 10, 10), (0, 0, 10, 10)), giou((0, 0, 10, 10), (30, 0, 40, 10))
+    (1.0, -0.5)
+    """
+    if not (is_box(box_a) and is_box(box_b)):
+        return -1.0
+    left, top = min(box_a[0], box_b[0]), min(box_a[1], box_b[1])
+    right, bottom = max(box_a[2], box_b[2]), max(box_a[3], box_b[3])
+    hull, both, overlap = box_area((left, top, right, bottom)), box_area(box_a) + box_area(box_b), iou(box_a, box_b)
+    if not math.isfinite(hull) or not math.isfinite(both) or hull <= 0:
+        return -1.0
+    union = both / (1 + overlap)  # IoU = shared / union and union = both - shared
+    return max(-1.0, min(overlap, overlap - (hull - union) / hull))  # the union may be a hair above the hull
+
+
 def clip_box(box: Sequence[float], width: float, height: float) -> Box:
     """The box with every edge moved into [0, width] x [0, height]; outside becomes empty, NaN stays NaN.
 

@@ -55,14 +55,14 @@ def test_the_script_prints_a_table_and_one_json_line(grading):
 def test_a_differing_label_is_counted_and_named(grading):
     row = {"id": "r1", "kind": "count", "reply": "<answer>7</answer>", "ground_truth": 7}
     row["label"] = {"correct": 0.0, "answered": True, "format_ok": False}
-    measured, skipped = grading.measure([row, {**row, "kind": "points"}])
+    measured, skipped = grading.measure([row, {**row, "kind": "poem"}])
     assert measured["count"].agree == {"score": 0, "answered": 1, "format_ok": 1, "all": 0}
     assert measured["count"].differing == ["r1"]
-    assert skipped == {"points": 1}
+    assert skipped == {"poem": 1}
 
 
 def test_an_unknown_kind_names_the_known_ones(grading):
-    with pytest.raises(KeyError, match=r"no reward grades the kind 'poem'. Known kinds: choice, yes_no, count, box."):
+    with pytest.raises(KeyError, match=r"no reward grades the kind 'poem'. Known kinds: choice, yes_no, count, box, "):
         grading.score("poem", "", "")
 
 

@@ -89,6 +89,38 @@ def test_the_estimators_registered_with_verl_are_the_same_functions(name):
     torch.testing.assert_close(spread, wanted[:, None] * mask, atol=1e-6, rtol=0)
 
 
+def test_gdpo_is_verls_where_every_reply_has_one_token():
+    """verl's deviation is over tokens and ours over replies, so the two are one where every reply is as long."""
+    from types import SimpleNamespace
+
+    from verl.trainer.ppo.core_algos import get_adv_estimator_fn
+
+    from medrl.cluster.estimators import register_all
+    from medrl.learning.advantages import gdpo
+
+    generator = torch.Generator().manual_seed(3)
+    count, size = 24, 4
+    values = torch.rand(count, 3, generator=generator) * torch.tensor([100.0, 1.0, 0.01])
+    values[:size, 1] = 0.1  # one component is equal in one group
+    groups, weights = torch.arange(count) // size, [1.0, 0.25, -2.0]
+    keys = ["answer/score", "format/score", "tool/score"]
+    config = {"gdpo_reward_keys": keys, "gdpo_reward_weights": weights}
+    theirs, _ = get_adv_estimator_fn("gdpo")(
+        token_level_rewards=torch.zeros(count, 1),
+        response_mask=torch.ones(count, 1),
+        index=np.array([f"group-{group}" for group in groups], dtype=object),
+        config=SimpleNamespace(get=config.get),
+        non_tensor_batch={key: values[:, number].numpy() for number, key in enumerate(keys)},
+        batch={"prompts": torch.zeros(count, 2), "attention_mask": torch.ones(count, 3, dtype=torch.int64)},
+    )
+    ours = gdpo(values, torch.tensor(weights), groups, 1e-6)
+    torch.testing.assert_close(ours[:, None], theirs, atol=2e-5, rtol=0)
+    assert ours.std() == pytest.approx(1.0, abs=1e-4)
+    register_all()
+    with pytest.raises(ValueError, match="needs every reward by itself"):
+        get_adv_estimator_fn("medrl_gdpo")(token_level_rewards=None, response_mask=None, index=None, config=None)
+
+
 @pytest.mark.parametrize(("name", "steps", "tolerance"), [("whole", 4, 3e-5), ("halves", 2, 8e-5)])
 def test_updates_on_the_same_rollouts_give_the_same_weights(replayed, name, steps, tolerance):
     ours, theirs = replayed / "cluster" / name, replayed / "local" / name

@@ -40,7 +40,7 @@ def test_no_patient_is_in_two_splits():
     assert [len(split) for split in splits] == [671, 151, 162]
     for one in splits:
         for other in splits:
-            assert one is other or overlap(one, other) == {"images": [], "patients": []}
+            assert one is other or overlap(one, other) == {"images": [], "patients": [], "studies": []}
 
 
 def test_trailing_commas_of_the_kaggle_copy_do_no_harm(tmp_path):

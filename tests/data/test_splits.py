@@ -11,7 +11,7 @@ from medrl.data.splits import assign, hashed_share, overlap, split_of
 from medrl.errors import MedrlError
 
 FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
-NOTHING = {"images": [], "patients": []}
+NOTHING = {"images": [], "patients": [], "studies": []}
 
 
 def sample(name, image=None, patient=None, source=None):
@@ -102,7 +102,7 @@ def test_same_bytes_under_two_names_are_one_image_on_request(tmp_path):
         splits = assign(twins, FRACTIONS, seed=seed, image_bytes=True, root=tmp_path)
         assert len(set(where(splits).values())) == 1
     assert overlap(twins[:1], twins[1:]) == NOTHING
-    assert overlap(twins[:1], twins[1:], image_bytes=True, root=tmp_path) == {"images": ["a"], "patients": []}
+    assert overlap(twins[:1], twins[1:], image_bytes=True, root=tmp_path) == {**NOTHING, "images": ["a"]}
 
 
 def test_images_without_an_id_are_known_by_path_or_content():
@@ -121,7 +121,7 @@ def test_split_name_is_written_into_the_sample():
 def test_overlap_names_what_is_shared():
     a = [sample(1, "i1", "p1"), sample(2, "i2", "p2")]
     b = [sample(3, "i2", "p3"), sample(4, "i4", "p1")]
-    assert overlap(a, b) == {"images": ["i2"], "patients": ["p1"]}
+    assert overlap(a, b) == {**NOTHING, "images": ["i2"], "patients": ["p1"]}
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,9 @@ def test_a_broken_template_is_named(tmp_path, source, told):
 
 
 def test_an_unknown_style_lists_the_known():
-    with pytest.raises(MedrlError, match="expected one of grounding, no_think, think, think_act_rethink, tools"):
+    with pytest.raises(
+        MedrlError, match="expected one of grounding, no_think, think, think_act_rethink, think_confidence, tools"
+    ):
         load_style("thinking")
 
 

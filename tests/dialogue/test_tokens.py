@@ -89,6 +89,23 @@ def test_a_box_is_asked_for_in_the_frame_the_model_answers_in(loaded):
     assert json.loads(prompt.ground_truth) == [28, 11, 84, 45]
 
 
+@pytest.mark.parametrize(
+    ("kind", "truth", "asked"),
+    [
+        ("boxes", "[[25, 10, 75, 40], [0, 0, 100, 50]]", [[28, 11, 84, 45], [0, 0, 112, 56]]),
+        ("points", "[[25, 10], [75, 40]]", [[28, 11], [84, 45]]),
+        ("mask", "[[[25, 10], [75, 10], [75, 40]]]", [[[28, 11], [84, 11], [84, 45]]]),
+        ("mask", "[[25, 10, 75, 10, 75, 40]]", [[28, 11, 84, 11, 84, 45]]),
+        ("mask", '{"size": [50, 100], "counts": [5000]}', {"size": [50, 100], "counts": [5000]}),
+        ("points", "[]", []),
+    ],
+)
+def test_every_place_is_asked_for_in_the_frame_the_model_answers_in(loaded, kind, truth, asked):
+    sample = box_sample(100, 50, [0, 0, 1, 1])
+    placed = replace(sample, ground_truth=truth, extra_info={**sample.extra_info, "kind": kind})
+    assert json.loads(builder(loaded).build(placed).ground_truth) == asked
+
+
 def test_a_demonstration_ends_with_the_end_token_and_reads_back(loaded):
     making = builder(loaded)
     prompt = making.build(samples(1)[0])

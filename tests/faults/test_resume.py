@@ -12,8 +12,6 @@ import pytest
 import torch
 from makers import recipe
 
-KILLS = 20
-
 
 def run_here(runs_dir: Path, name: str = "test", **changes) -> Path:
     """Train the small recipe in this process, as `medrl train` does, and return its directory."""
@@ -67,7 +65,8 @@ def test_another_seed_is_another_run(unbroken, tmp_path):
     assert journal(run_here(tmp_path, seed=1)) != journal(unbroken)
 
 
-def test_killed_twenty_times_and_resumed_equals_unbroken(unbroken, tmp_path):
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.cluster)])  # twenty take a minute
+def test_killed_many_times_and_resumed_equals_unbroken(unbroken, tmp_path, kills):
     """Children are forked with everything imported; each is killed at a random moment, saves included, until one finishes."""
     context = multiprocessing.get_context("fork")
     started = time.monotonic()
@@ -78,7 +77,7 @@ def test_killed_twenty_times_and_resumed_equals_unbroken(unbroken, tmp_path):
     whole_s = time.monotonic() - started
     chance = random.Random(0)
     reached = []
-    for _ in range(KILLS):
+    for _ in range(kills):
         child = context.Process(target=run_here, args=(tmp_path / "killed",))
         child.start()
         child.join(chance.uniform(0.05, 1.0) * whole_s * 0.6)

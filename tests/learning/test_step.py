@@ -46,6 +46,35 @@ def test_masked_ones_count_in_their_groups_mean(loaded, tmp_path, masked, ends, 
     assert metrics.get("rollout/masked_over_turns") == (advantages.count(None) / 4 if masked else None)
 
 
+def test_gdpo_sees_every_reward_as_it_counts(loaded, tmp_path):
+    """`tool` applies to the second question only, `answer` stands behind `format`, one rollout has no score."""
+    rewards = {
+        "answer": {"use": "x.py", "gate": "format"}, "format": {"use": "x.py", "weight": 0.0},
+        "tool": {"use": "x.py", "weight": 2.0},
+    }  # fmt: skip
+    table = [  # (question, answer, format, tool)
+        (0, 1.0, 1.0, None), (0, 1.0, 0.0, None), (0, 0.0, 1.0, None), (0, None, 1.0, None),
+        (1, 1.0, 0.0, 0.0), (1, 1.0, 0.0, 4.0), (1, 0.0, 0.0, 2.0),
+    ]  # fmt: skip
+    both, made = prompts(loaded, 2), []
+    for question, *values in table:
+        one = rollout(both[question], [5, 6], None)
+        one.scores = {f"{name}/score": value for name, value in zip(rewards, values) if value is not None}
+        if "answer/score" in one.scores:
+            one.reward = sum(values[0:1]) * (values[1] > 0.5) + 2 * (values[2] or 0.0)
+        else:
+            one.missing = {"answer": "away"}
+        made.append(one)
+    settings = recipe(tmp_path, rewards=rewards, algorithm={"advantage": "gdpo"}, scoring={"max_missing": 0.5})
+    metrics = give_advantages(settings, made, 0)
+    # question 0: 1 0 0 of three, std 1/sqrt(3): 2s -s -s; question 1: the answer counts 0, the tool is -1 1 0, twice that
+    raw = torch.tensor([2 / 3**0.5, -1 / 3**0.5, -1 / 3**0.5, -2.0, 2.0, 0.0])
+    wanted = (raw / raw.std()).tolist()
+    assert made[3].advantage is None and metrics["reward/missing"] == 1 / 7
+    found = [one.advantage for one in made if one is not made[3]]
+    assert found == pytest.approx(wanted, abs=1e-3) and metrics["group/zero_spread"] == 0.0
+
+
 def gradient(loaded, rollouts, mode):
     """Each parameter's gradient: plain descent with rate 1 from the same weights."""
     before = [value.detach().clone() for value in loaded.policy.model.parameters()]

@@ -14,6 +14,8 @@ ROWS = {
     "yes_no": ("no", {}, "no"),
     "count": ("4", {}, "four"),
     "box": ("[1, 2, 30, 40]", {"image_size": [64, 48]}, "[1, 2, 30, 40]"),
+    "boxes": ("[[1, 2, 30, 40]]", {"image_size": [64, 48]}, "[[1, 2, 30, 40]]"),
+    "points": ("[[1, 2]]", {}, "[[1, 2]]"),
     "format": ("anything", {}, "anything"),
 }
 
@@ -45,6 +47,7 @@ def test_the_right_reply_scores_one_and_silence_scores_nothing(name):
     def graded(reply: str) -> dict[str, float]:
         return compute_score("test", reply, ground_truth, extra_info)
 
-    assert graded(f"<think>I look.</think><answer>{answer}</answer>") == {"score": 1.0, "answered": 1.0}
+    right = {"score": 1.0, "answered": 1.0}
+    assert graded(f"<think>I look.</think><answer>{answer}</answer>").items() >= right.items()
     for silence in ("", "<think>I look.</think>", "<think>I look.</think><answer> </answer>"):
-        assert graded(silence) == {"score": 0.0, "answered": 0.0}
+        assert graded(silence).items() >= {"score": 0.0, "answered": 0.0}.items()

@@ -74,6 +74,16 @@ def test_values_that_do_not_add_up_leave_a_reason(score, played, result, reason)
     assert made.reward is None and reason in made.missing["steps"] and not made.turn_scores
 
 
+def test_every_number_is_logged_whoever_made_it(score):
+    more = "'a': np.float32(0.5), 'b': np.int64(3), 'c': np.bool_(True), 'd': torch.tensor(2.0), 'e': True, 'f': Fraction(1, 4)"
+    no = "'note': np.str_('7'), 'list': [1.0], 'none': None, 'row': np.ones(1)"
+    source = f"from fractions import Fraction\nimport numpy as np\nimport torch\n{HEAD}{{'score': np.float32(1), {more}, {no}}}"
+    made = score(rollout(prompts(tiny(), 1)[0], [5, 6, 7]), source)
+    found = {"score": 1.0, "a": 0.5, "b": 3.0, "c": 1.0, "d": 2.0, "e": 1.0, "f": 0.25}
+    assert made.scores == {f"steps/{name}": value for name, value in found.items()} | {"whole/score": 1.0}
+    assert made.reward == 2.2 and all(type(value) is float for value in made.scores.values())
+
+
 @pytest.mark.parametrize("module", [returned, rewards, right])
 def test_doctests(module):
     found = doctest.testmod(module)

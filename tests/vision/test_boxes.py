@@ -1,7 +1,9 @@
 """Boxes: overlap is exact where a hand can compute it, and nothing a model writes can crash or fool it."""
 
 import math
+import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from medrl.vision.boxes import (
     box_area,
     box_from_xywh,
     clip_box,
+    giou,
     iou,
     is_box,
     pixel_box,
@@ -111,3 +114,37 @@ def test_pixel_box_table(box, expected):
 
 def test_box_from_left_top_width_height():
     assert box_from_xywh(10, 20, 30, 40) == (10.0, 20.0, 40.0, 60.0)
+
+
+def test_overlap_equals_counted_pixels_on_a_thousand_boxes():
+    rng = random.Random(0)
+    for _ in range(1000):
+        box_a, box_b = ([rng.randint(0, 40), rng.randint(0, 30), rng.randint(0, 40), rng.randint(0, 30)] for _ in "ab")
+        painted = [np.zeros((30, 40), dtype=bool) for _ in "ab"]
+        for pixels, (left, top, right, bottom) in zip(painted, (box_a, box_b)):
+            pixels[top:bottom, left:right] = True  # an inverted or empty box paints nothing
+        union = np.logical_or(*painted).sum()
+        counted = np.logical_and(*painted).sum() / union if union else 0.0
+        assert iou(box_a, box_b) == pytest.approx(counted, abs=1e-6), (box_a, box_b)
+
+
+@given(st.tuples(edges, edges, edges, edges), st.tuples(edges, edges, edges, edges))
+def test_generalised_overlap_is_bounded_by_the_overlap(box_a, box_b):
+    assert -1.0 <= giou(box_a, box_b) <= iou(box_a, box_b) or not (is_box(box_a) and is_box(box_b))
+    assert giou(box_a, box_b) == pytest.approx(giou(box_b, box_a), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("box_a", "box_b", "expected"),
+    [
+        (WHOLE, WHOLE, 1.0),
+        (WHOLE, (5, 5, 15, 15), 25 / 175 - (225 - 175) / 225),
+        (WHOLE, (0, 0, 10, 5), 0.5),
+        (WHOLE, (10, 0, 20, 10), 0.0),  # touching, and nothing else in the hull
+        (WHOLE, (20, 0, 30, 10), -1 / 3),
+        (WHOLE, (10, 0, 0, 10), -1.0),
+        ((0, 0, 1e300, 1e300), WHOLE, -1.0),
+    ],
+)
+def test_giou_table(box_a, box_b, expected):
+    assert giou(box_a, box_b) == pytest.approx(expected, abs=1e-12)

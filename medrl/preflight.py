@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from medrl.data.of_recipe import load_split as load_split
 from medrl.data.sample import Sample
-from medrl.data.source import DataSet, load, tell_reasons
+from medrl.data.source import DataSet, tell_reasons
 from medrl.dialogue.prompts import PromptStyle, load_style
 from medrl.dialogue.taught import check_taught, taught_with
 from medrl.dialogue.tokens import PromptBuilder
@@ -19,6 +19,7 @@ from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
 from medrl.rollout.interaction import load_interaction
 from medrl.scoring.rewards import LoadedReward, load_rewards, probe
+from medrl.scoring.service import Service, open_service
 from medrl.vision.open import open_image
 from medrl.vision.resize import ImageFamily
 
@@ -74,7 +75,8 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
             tried = demonstrations.samples[:TRIED_DEMONSTRATIONS]
             imitated(builder, [builder.build(sample) for sample in tried], interaction)
     if not problems:
-        problems += _reward_faults(rewards, builder, everything)
+        with collecting(problems), open_service(recipe.scoring, rewards) as pool:
+            problems += _reward_faults(rewards, builder, everything, pool)
     shortcut, told = "", list[str]()
     with collecting(problems):
         shortcut, told = judge(train.samples, val.samples, recipe.data.max_shortcut, train.root, report)
@@ -102,24 +104,6 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         memory,
         shortcut,
     )
-
-
-def load_split(recipe: Recipe, name: str, beside: Path | None = None) -> DataSet:
-    """One of the recipe's splits: `train`, `val` or `demonstrations`, with that split's options, kinds and limit."""
-    data = recipe.data
-    split = {"train": data.train, "val": data.val, "demonstrations": data.demonstrations or data.train}[name]
-    options = {
-        "train": data.train_options,
-        "val": data.val_options,
-        "demonstrations": data.demonstration_options or data.train_options,
-    }[name]
-    root = Path(data.root) if data.root else None
-    items = load(data.adapter, root, split, {**data.options, **options}, beside=beside)
-    kept = [sample for sample in items.samples if not data.kinds or sample.kind in data.kinds]
-    if not kept:
-        there = ", ".join(sorted({str(sample.kind) for sample in items.samples}))
-        raise MedrlError(f"data.kinds={list(data.kinds)}: split {split} has no such question; it has {there}.")
-    return replace(items, samples=kept[: recipe.val.max_samples] if name == "val" else kept)
 
 
 def make_builder(recipe: Recipe, processor: tuple[Any, ImageFamily], style: PromptStyle, root: Path) -> PromptBuilder:
@@ -208,7 +192,9 @@ def refused_faults(recipe: Recipe, name: str, items: DataSet) -> list[str]:
     ]
 
 
-def _reward_faults(rewards: Sequence[LoadedReward], builder: PromptBuilder, samples: Sequence[Sample]) -> list[str]:
+def _reward_faults(
+    rewards: Sequence[LoadedReward], builder: PromptBuilder, samples: Sequence[Sample], pool: Service | None
+) -> list[str]:
     """Try the rewards on the first sample of every kind."""
     problems: list[str] = []
     first: dict[str, Sample] = {}
@@ -221,7 +207,7 @@ def _reward_faults(rewards: Sequence[LoadedReward], builder: PromptBuilder, samp
             )
             continue
         with collecting(problems):
-            probe(rewards, builder.build(sample))
+            probe(rewards, builder.build(sample), pool)
     return problems
 
 

@@ -79,9 +79,7 @@ class Reward:
 @dataclass
 class Scoring:
     max_missing: float = 0.05  # share of rollouts without a score at which the run stops
-    workers: int | None = (
-        None  # reward processes; default: one per CPU, 8 at most; 0: in this process, without deadlines
-    )
+    workers: int | None = None  # reward processes on a node; default: one per CPU, 8 at most; 0: none, and no deadlines
     memory_mb: int = 2048  # what each of them may allocate
 
 
@@ -321,11 +319,11 @@ def _keys(schema: Any, prefix: str) -> Sequence[str]:
 
 def _missing(config: DictConfig, prefix: str) -> list[str]:
     found = []
-    for key in map(str, config):
+    for key in config:  # a reward's kwargs may hold other keys than text: {0: …}, or {yes: …}, which YAML reads as True
         if OmegaConf.is_missing(config, key):
-            found.append(f"{prefix}{key}")
+            found.append(f"{prefix}{key!s}")
         elif isinstance(config[key], DictConfig):
-            found += _missing(config[key], f"{prefix}{key}.")
+            found += _missing(config[key], f"{prefix}{key!s}.")
     return found
 
 

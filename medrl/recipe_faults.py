@@ -70,12 +70,18 @@ def _contradictions(config: DictConfig) -> list[str]:
         problems.append(f"algorithm.clip_high={algorithm.clip_high}: expected above 0")
     if not 0 <= config.scoring.max_missing <= 1:
         problems.append(f"scoring.max_missing={config.scoring.max_missing}: expected a share between 0 and 1")
+    if config.scoring.workers is not None and config.scoring.workers < 0:
+        problems.append(f"scoring.workers={config.scoring.workers}: expected 0 or more, or nothing for one per CPU")
+    for name, reward in config.rewards.items():
+        if not 0 < reward.timeout_s < float("inf"):
+            problems.append(f"rewards.{name}.timeout_s={reward.timeout_s}: expected seconds, above 0, such as 10")
     if config.model.lora_rank == 0 and config.model.lora_dropout > 0:
         problems.append(f"model.lora_dropout={config.model.lora_dropout} without LoRA (model.lora_rank=0)")
     positive = (
         "training.steps training.prompts_per_step training.minibatches training.micro_batch_size sampling.max_new_tokens "
         "sampling.max_prompt_tokens val.every val.attempts checkpoint.every checkpoint.keep engine.rows_at_once "
-        "model.min_pixels sft.batch_size sft.micro_batch_size env.max_images"
+        "model.min_pixels sft.batch_size sft.micro_batch_size env.max_images "
+        "scoring.memory_mb"
     )
     for key in positive.split():
         if (value := OmegaConf.select(config, key)) < 1:

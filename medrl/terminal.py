@@ -1,12 +1,15 @@
 """What the commands print: tables for people, one JSON object for scripts."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 console = Console(highlight=False)
@@ -54,6 +57,77 @@ def report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
     if summary["reason"]:
         console.print(summary["reason"])
     console.print(f"report: {folder / 'report.html'}")
+
+
+@contextmanager
+def working(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on a terminal for a command's own work, called with (what, done, total); nothing elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("")
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def report_rescored(facts: dict[str, Any], as_json: bool) -> None:
+    """Old and new means, what changed of the order in groups, and which rollouts changed most."""
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+        return
+    first, last = facts["steps"]
+    table = Table(title=f"{facts['run']}: {facts['rollouts']} rollouts of steps {first} to {last}, scored again")
+    for heading in ("", "old mean", "new mean", "scored old", "scored new", "changed"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, one in facts["rewards"].items():
+        table.add_row(
+            name,
+            _mean(one["old"]),
+            _mean(one["new"]),
+            *(str(one[key]) for key in ("scored_old", "scored_new", "changed")),
+        )
+    console.print(table)
+    missing, order, advantages = facts["missing"], facts["order"], facts["advantages"]
+    console.print(f"missing: {missing['old']} old, {missing['new']} new", markup=False)
+    for reason in missing["reasons"]:
+        console.print(f"  {reason}", markup=False, soft_wrap=True)
+    console.print(
+        f"order: of {order['groups']} groups another best attempt in {order['best_changed']}, another order in "
+        f"{order['order_changed']}; {order['inverted_pairs']} of {order['pairs']} pairs inverted, Kendall's tau "
+        f"{_mean(order['kendall_tau'])}",
+        soft_wrap=True,
+    )
+    if advantages:
+        console.print(
+            f"advantages: of {advantages['compared']}, {advantages['flipped']} changed sign, {advantages['silenced']} became 0, "
+            f"{advantages['woken']} were 0",
+            soft_wrap=True,
+        )
+    for one in facts["top_groups"]:
+        console.print(
+            f"  group {one['sample_id']} of step {one['step']}: {one['inverted_pairs']} pairs inverted, best attempt "
+            f"{_places(one['best_old'])} -> {_places(one['best_new'])}",
+            markup=False,
+            soft_wrap=True,
+        )
+    for one in facts["top_rollouts"]:
+        scores = ", ".join(f"{name} {_mean(old)} -> {_mean(new)}" for name, (old, new) in one["scores"].items())
+        console.print(
+            f"  rollout {one['sample_id']} attempt {one['attempt']} of step {one['step']}: reward {_mean(one['old'])} -> "
+            f"{_mean(one['new'])}{f' ({scores})' if scores else ''}",
+            markup=False,
+            soft_wrap=True,
+        )
+    for line in [*facts["problems"], *([f"every rollout: {facts['out']}"] if facts["out"] else [])]:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _mean(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _places(attempts: list[int]) -> str:
+    """Attempts by number; several are equally good."""
+    shown = ", ".join(map(str, attempts[:4]))
+    return f"{shown} …" if len(attempts) > 4 else shown
 
 
 def print_facts(facts: dict[str, Any], as_json: bool) -> None:

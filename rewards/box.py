@@ -6,13 +6,13 @@ from typing import Any
 
 from medrl.dialogue.answers import read_box
 from medrl.scoring.truth import image_size, right_box
-from medrl.vision.boxes import clip_box, giou, iou, is_box
+from medrl.vision.boxes import clip_box, giou, iou
 
 EXAMPLE = {
     "ground_truth": [40, 60, 140, 160],
     "extra_info": {"kind": "box", "image_size": [640, 480]},
     "right": "<think>A nodule at the upper left.</think><answer>[40, 60, 140, 160]</answer>",
-    "wrong": "<think>A nodule at the lower right.</think><answer>[400, 300, 500, 400]</answer>",
+    "wrong": "<think>A nodule near the middle.</think><answer>[100, 120, 200, 220]</answer>",
 }
 
 MODES = ("soft", "hard", "dynamic", "giou")
@@ -60,7 +60,7 @@ def compute_score(
     box = clip_box(named, width, height)
     overlap = iou(box, right)
     if mode == "giou":
-        score = (1 + giou(box, right)) / 2 if is_box(box) else 0.0
+        score = (1 + giou(box, right)) / 2  # -1 for what is no box
     elif mode == "dynamic":
         score = overlap * sum(overlap >= step for step in thresholds) / len(thresholds)
     elif threshold is not None:

@@ -12,7 +12,7 @@ EXAMPLE = {
     "ground_truth": [[40, 60, 140, 160], [300, 200, 380, 260]],
     "extra_info": {"kind": "boxes", "image_size": [640, 480]},
     "right": "<think>Two nodules.</think><answer>[[40, 60, 140, 160], [300, 200, 380, 260]]</answer>",
-    "wrong": "<think>Two nodules.</think><answer>[[400, 60, 500, 160], [10, 300, 80, 360]]</answer>",
+    "wrong": "<think>Two nodules.</think><answer>[[40, 60, 140, 160], [10, 300, 80, 360]]</answer>",
 }
 
 

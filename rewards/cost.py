@@ -13,10 +13,10 @@ from medrl.dialogue.answers import read_choice
 from medrl.scoring.cost_matrix import CostMatrix, cost_matrix
 
 EXAMPLE = {
-    "ground_truth": "A",
-    "extra_info": {"kind": "choice", "options": {"A": "benign", "B": "cancer"}},
-    "right": "<think>The margin is smooth.</think><answer>A</answer>",
-    "wrong": "<think>The margin is spiculated.</think><answer>B</answer>",  # a false alarm, the cheaper mistake
+    "ground_truth": "B",
+    "extra_info": {"kind": "choice", "options": {"A": "cancer", "B": "benign"}},
+    "right": "<think>The margin is smooth.</think><answer>B</answer>",
+    "wrong": "<think>The margin is spiculated.</think><answer>A</answer>",  # a false alarm, the cheaper mistake
     "kwargs": {"costs": {"cancer": {"benign": 10}, "benign": {"cancer": 1}}},
 }
 

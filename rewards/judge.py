@@ -45,6 +45,8 @@ async def compute_score(
     retries: int = 3,
     at_once: int = 16,
     max_characters: int = 2000,
+    max_tokens: int = 1024,
+    body: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """The judge's grade / `scale`, in [0, 1]: 0.0 without an answer, which the judge is not asked about.
 
@@ -56,7 +58,8 @@ async def compute_score(
     by all processes; with `replay` the judge is never asked, and a verdict that is not in the file is a failure.
     `on_failure`: "missing" (raise, and the rollout has no score), "zero", or "rule" (the rule's score). All tries together
     take up to (`retries` + 1) x `timeout_s` and the waits between: set the recipe's timeout_s of this reward above that.
-    `judged` is 1.0 where the grade is the judge's.
+    `max_tokens`: of the judge's reply; `body`: further keys of the request, such as {"chat_template_kwargs": {…}}, where
+    None leaves one of ours out. `judged` is 1.0 where the grade is the judge's.
 
     >>> import asyncio
     >>> row = {"options": {"A": "MRI", "B": "CT"}}
@@ -78,7 +81,8 @@ async def compute_score(
         raise ValueError(
             f"kwargs key_env={key_env}: there is no such environment variable, or it is empty. Set it to the API key."
         )
-    judge = Judge(url, model, scale, seed, timeout_s, retries, api_key=os.environ.get(key_env) if key_env else None)
+    api_key = os.environ.get(key_env) if key_env else None
+    judge = Judge(url, model, scale, seed, timeout_s, retries, max_tokens=max_tokens, body=body or {}, api_key=api_key)
     question = str((extra_info or {}).get("question") or "")
     try:
         verdict = await _verdict(judge, question, str(ground_truth), answer[:max_characters], cache, replay, at_once)

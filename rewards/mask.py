@@ -11,7 +11,7 @@ EXAMPLE = {
     "ground_truth": [[[40, 60], [140, 60], [140, 160], [40, 160]]],
     "extra_info": {"kind": "mask", "image_size": [640, 480]},
     "right": '<think>Upper left.</think><answer>{"polygon": [[40, 60], [140, 60], [140, 160], [40, 160]]}</answer>',
-    "wrong": '<think>Lower right.</think><answer>{"polygon": [[400, 300], [500, 300], [500, 400], [400, 400]]}</answer>',
+    "wrong": '<think>Lower down.</think><answer>{"polygon": [[100, 120], [200, 120], [200, 220], [100, 220]]}</answer>',
 }
 
 MODES = {"dice": dice, "iou": mask_iou}

@@ -11,7 +11,7 @@ EXAMPLE = {
     "ground_truth": [[30, 40], [90, 200]],
     "extra_info": {"kind": "points", "image_size": [224, 224]},
     "right": "<think>Two calcifications.</think><answer>[[30, 40], [90, 200]]</answer>",
-    "wrong": "<think>Two calcifications.</think><answer>[[60, 80], [200, 90]]</answer>",
+    "wrong": "<think>Two calcifications.</think><answer>[[30, 40], [200, 90]]</answer>",
 }
 
 MODES = ("f1", "medmultipoints")

@@ -6,6 +6,7 @@ a wrong one.
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from medrl.dialogue.answer_json import find_objects
@@ -17,6 +18,7 @@ EXAMPLE = {
     "right": "<think>The bone is dense.</think><answer>B</answer>",
     "wrong": "<think>The bone is dense.</think><answer>A</answer>",  # a wrong answer need not repeat itself
 }
+MAX_OBJECTS = 2000  # further ones are words like any
 # an endless "aaaa" is many words, so that leaving out blanks hides nothing; signs count, "<answer><answer>" repeats too
 _WORD = re.compile(r"\w{1,20}+|[^\w\s]{1,20}+")
 
@@ -49,7 +51,7 @@ def compute_score(
 
 def _sequences(reply: str, words: int) -> Iterator[object]:
     kept, end = [], 0
-    for found in find_objects(reply):
+    for found in islice(find_objects(reply), MAX_OBJECTS):
         if found.value is not None:
             yield repr(found.value)
             kept.append(reply[end : found.start])

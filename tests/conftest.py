@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))  # so that tests may share small makers
 torch.set_num_threads(1)
+settings.register_profile("medrl", deadline=None)  # 200 ms an example is a matter of who else uses the machine
+settings.load_profile("medrl")
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ RECIPE: dict[str, Any] = {
     "val": {"every": 2},
     "checkpoint": {"every": 2},
     "engine": {"threads": 1, "device": "cpu"},
+    "scoring": {"workers": 0},
 }  # fmt: skip
 
 

@@ -65,6 +65,9 @@ def gates(kinds=(), **gates):
         ({"model__lora_dropout": 0.1}, "without LoRA"),
         ({"val__every": 0}, "val.every=0: expected at least 1"),
         ({"data": 3}, "data: found 3, expected a mapping"),
+        ({"scoring__workers": -1}, "scoring.workers=-1: expected 0 or more"),
+        ({"scoring__memory_mb": 0}, "scoring.memory_mb=0: expected at least 1"),
+        ({"rewards": {"a": {"use": "x.py", "timeout_s": 0}}}, "rewards.a.timeout_s=0.0: expected seconds, above 0"),
     ],
 )
 def test_a_mistake_is_named_with_its_remedy(change, told):

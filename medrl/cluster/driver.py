@@ -20,6 +20,7 @@ from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
 from medrl.record.loggers import ExternalLoggers
 from medrl.record.run import Run
+from medrl.scoring.service import open_service
 
 # logical CPUs: verl's small actors ask Ray for one each and mostly wait; with fewer than it asks for, it hangs silently
 LOGICAL_CPUS = 64
@@ -70,8 +71,11 @@ def _steps(
                 "root": str(plan.builder.root),
             }
         OmegaConf.resolve(config)
-        with watch(tell, recipe.engine.start_timeout_s) as watching:
-            trainer = ClusterTrainer(config, plan, run, log, start, watching, stop)
+        with (
+            watch(tell, recipe.engine.start_timeout_s) as watching,
+            open_service(recipe.scoring, plan.rewards) as scoring,
+        ):
+            trainer = ClusterTrainer(config, plan, run, log, start, watching, stop, scoring)
             trainer.init()
             yield from trainer.fit()
 

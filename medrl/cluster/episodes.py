@@ -5,6 +5,8 @@ Rollout travels back to the trainer beside the tensors verl trains on, so nothin
 """
 
 import asyncio
+import atexit
+import math
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +38,7 @@ from medrl.rollout.types import Generation, Rollout, Sampling
 from medrl.scoring.compose import weights_in_force
 from medrl.scoring.returned import token_rewards
 from medrl.scoring.rewards import LoadedReward, load_rewards, score_each, score_group
+from medrl.scoring.service import Service, open_service
 from medrl.vision.resize import family_of
 
 HELD_PROMPTS = 512  # built prompts a worker keeps: all attempts of a group share one
@@ -138,6 +141,14 @@ class EpisodeWorker(_Worker):
         return load_rewards(self._recipe.rewards, self._beside)
 
     @cached_property
+    def _pool(self) -> Service | None:
+        """This worker's share of the reward processes; they end with it, however it ends."""
+        beside = math.ceil(self.config.actor_rollout_ref.rollout.agent.num_workers / self._recipe.engine.nodes)
+        opened = open_service(self._recipe.scoring, self._rewards, beside)
+        atexit.register(opened.__exit__, None, None, None)
+        return opened.__enter__()
+
+    @cached_property
     def _stops(self) -> list[int]:
         return stop_ids(self.model_config.generation_config, self.tokenizer)
 
@@ -204,7 +215,7 @@ class EpisodeWorker(_Worker):
         rows = sorted(finished, key=lambda row: row[0])
         rollouts = [rollout for _, rollout, _, _ in rows]
         for group in (rollouts[:-1], rollouts[-1:]) if validating else (rollouts,):
-            await score_group(group, self._rewards)
+            await score_group(group, self._rewards, self._pool)
         rules = {reward.name: reward for reward in self._rewards}
         for _, rollout, fields, _ in rows:
             fields["extra_fields"] = {"rollout": packed(rollout, shown)}
@@ -238,7 +249,7 @@ class EpisodeWorker(_Worker):
         if interaction and trajectory["validate"]:
             interaction = interaction.in_validation()
         rollout = await run_episode(engine, self._builder, built.prompt, attempt, sampling, interaction)
-        await score_each([rollout], self._rewards)
+        await score_each([rollout], self._rewards, self._pool)
         return rollout, built
 
     async def _prompt(self, uid: str, sample: Sample) -> Built:

@@ -47,6 +47,7 @@ from medrl.record.checkpoint import save_checkpoint
 from medrl.record.files import write_json
 from medrl.record.run import Run
 from medrl.rollout.types import Rollout
+from medrl.scoring.service import Service
 
 POLL_S = 0.05
 
@@ -65,7 +66,9 @@ class ClusterTrainer(PPOTrainerSync):
         start: Start,
         watching: Watch,
         stop: StopRequest,
+        scoring: Service | None = None,
     ) -> None:
+        self.scoring = scoring
         self.plan, self.run, self.log, self.start, self.watching, self.stop = plan, run, log, start, watching, stop
         self.recipe = plan.recipe
         self.samples: dict[str, Sample] = {}  # of the prompts that are out
@@ -148,7 +151,7 @@ class ClusterTrainer(PPOTrainerSync):
             wait("the cold start", starting=False)
             self.start.finish(self.log)
             val_prompts = [self.plan.builder.build(sample) for sample in self.plan.val.samples]
-            self.constant = best_constant(val_prompts, self.plan.builder, self.plan.rewards)
+            self.constant = best_constant(val_prompts, self.plan.builder, self.plan.rewards, pool=self.scoring)
             wait("the FSDP workers to load the model")
             self.actor_rollout_wg.init_model()
             wait("the vLLM servers")
@@ -280,7 +283,7 @@ class ClusterTrainer(PPOTrainerSync):
             raise MedrlError(_why(f"{len(missing)} held-out episodes failed", self.agent_loop_manager.faults()))
         sampled = [by_key[f"{key}_{attempt}_0"] for key in keys for attempt in range(attempts)]
         greedy = [by_key[f"{key}_{attempts}_0"] for key in keys]
-        summary = summarise(sampled, greedy, attempts, self.plan.rewards)
+        summary = summarise(sampled, greedy, attempts, self.plan.rewards, self.scoring)
         return keep_validation(self.run, step, summary, sampled, self.constant)
 
     def _batch(self, samples: list[Sample]) -> TensorDict:

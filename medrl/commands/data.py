@@ -96,7 +96,7 @@ def data_audit(
 
 
 def _load_both(path: Path, overrides: list[str] | None) -> tuple[Any, Any]:
-    from medrl.preflight import load_split
+    from medrl.data.of_recipe import load_split
 
     settings, beside = read_recipe(path, overrides)
     return load_split(settings, "train", beside), load_split(settings, "val", beside)

@@ -1,8 +1,9 @@
 """What tells pictures apart and copies together: digests of the file and of its pixels, two perceptual hashes, details.
 
 Every picture is read once, several at a time. The hashes (pHash and dHash of the imagehash library) find candidates fast;
-the details - a small grey picture without its slow changes of brightness - decide, since medical pictures of one kind
-look alike in the large. Resizing, re-encoding and the loss of colour leave all three nearly as they were.
+the details decide - a small grey picture without its slow changes of brightness, and the same with faint texture raised
+to the strength of bold edges - since medical pictures of one kind share their outlines. Resizing, re-encoding and the
+loss of colour leave all of these nearly as they were.
 """
 
 import hashlib
@@ -26,6 +27,8 @@ from medrl.vision.open import open_image
 GREY_SIDE_PX = 128  # both hashes and the details are taken from one small grey picture
 DETAIL_SIDE_PX = 64
 SLOW_SIGMA_PX = 4.0  # what changes slower than this, of 64 pixels a side, is left out of the details
+TEXTURE_SIGMA_PX = 3.0  # the neighbourhood over which the strength of details is levelled
+TEXTURE_FLOOR = 4.0  # grey levels: what is much fainter may be the noise of JPEG, and stays faint
 FLAT_BELOW = 1.0  # standard deviation of the details in grey levels: less is a blank picture, which resembles any other
 THREADS = 8
 
@@ -35,7 +38,7 @@ Key = tuple[str, str]  # ("path", as the data have it) or ("bytes", digest)
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """One picture. `details`: unit vector of DETAIL_SIDE_PX**2 float16 numbers, or None for a blank picture."""
+    """One picture. `details`, `texture`: unit vectors of DETAIL_SIDE_PX**2 float16 numbers; a blank picture has none."""
 
     source: Mapping[str, Any]
     file_sha256: str
@@ -44,6 +47,7 @@ class Fingerprint:
     phash: int
     dhash: int
     details: np.ndarray | None
+    texture: np.ndarray | None
 
 
 def keys_of(sample: Sample) -> tuple[Key, ...]:
@@ -86,7 +90,7 @@ def fingerprint(source: Mapping[str, Any], root: Path | None = None) -> Fingerpr
         picture.size,
         _as_integer(imagehash.phash(grey)),
         _as_integer(imagehash.dhash(grey)),
-        _details(grey),
+        *_details(grey),
     )
 
 
@@ -107,10 +111,17 @@ def _as_integer(found: imagehash.ImageHash) -> int:
     return int.from_bytes(np.packbits(found.hash.ravel()).tobytes(), "big")  # (8, 8) bits
 
 
-def _details(grey: Image.Image) -> np.ndarray | None:
+def _details(grey: Image.Image) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
     small = np.asarray(grey.resize((DETAIL_SIDE_PX, DETAIL_SIDE_PX), Image.Resampling.BOX), dtype=np.float32)
     details = small - gaussian_filter(small, SLOW_SIGMA_PX)  # (side, side)
-    details -= details.mean()
     if float(details.std()) < FLAT_BELOW:
-        return None
-    return (details / np.linalg.norm(details)).ravel().astype(np.float16)  # (side * side,)
+        return None, None
+    strength = np.sqrt(gaussian_filter(details * details, TEXTURE_SIGMA_PX))
+    return _unit(details), _unit(details / (strength + TEXTURE_FLOOR))
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    """(side * side,) of mean 0 and length 1: the product of two is their correlation."""
+    centred = (values - values.mean()).ravel()
+    unit: np.ndarray = (centred / np.linalg.norm(centred)).astype(np.float16)
+    return unit

@@ -9,6 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,11 @@ Score = Callable[[Sample], float]  # 1.0 where the rule's answer is right, 0.0 w
 Fit = Callable[[Sequence[Sample]], Score]
 
 MAX_ANSWER_CHARACTERS = 200  # a longer answer is a report, which no rule here repeats
+CACHED = 50_000  # texts: every rule reads every question again
 _EDGES = re.compile(r"^[\s\"'(]+|[\s.,;:!?\"')]+$")
 
 
+@lru_cache(maxsize=CACHED)
 def normalise(text: str) -> str:
     """Text as it is compared: case, runs of blanks and punctuation at the ends do not count.
 
@@ -165,10 +168,7 @@ def header_sizes(root: Path | None) -> Callable[[Sample], tuple[int, int] | None
 
 def plain_question(sample: Sample) -> str:
     """The question without the options behind it, normalised."""
-    question = sample.question
-    if sample.options and (parsed := split_options(question)):
-        question = parsed[0]
-    return normalise(question)
+    return _without_options(sample.question) if sample.options else normalise(sample.question)
 
 
 def option_texts(sample: Sample) -> dict[str, str]:
@@ -189,6 +189,12 @@ def by_kind(samples: Iterable[Sample]) -> dict[tuple[str, str], list[Sample]]:
         if (form := form_of(sample)) is not None:
             groups.setdefault((sample.kind or "not stated", form), []).append(sample)
     return groups
+
+
+@lru_cache(maxsize=CACHED)
+def _without_options(question: str) -> str:
+    parsed = split_options(question)
+    return normalise(parsed[0] if parsed else question)
 
 
 def _choose(liking: Callable[[Sample, str, str], float]) -> Score:

@@ -4,6 +4,7 @@ Looked for outside the reasoning only, and as plainly as an answer: a tag, a JSO
 """
 
 import re
+from collections.abc import Iterator
 from itertools import islice
 
 from medrl.dialogue.answer_json import find_objects
@@ -12,6 +13,7 @@ from medrl.dialogue.answer_region import normalise, without_reasoning
 
 _TAG = re.compile(r"<\s*+(?a:confidence)\s*+>([^<>]*+)(?:<\s*+/\s*+(?a:confidence)\s*+>)?", re.IGNORECASE)
 _CUE = re.compile(r"(?<!\w)(?a:confidence)(?: (?:level|score))? ?[:=] ?", re.IGNORECASE)
+_KEY = re.compile(r"""(?a:confidence)\s*["']\s*:""", re.IGNORECASE)  # most replies have no such key to look for
 _NUMBER = re.compile(r"([0-9]{1,3}(?:[.,][0-9]{1,12})?|[.,][0-9]{1,12})(?![0-9])( ?%| percent(?!\w))?")
 # neither a part of something else ("0.8x", "1/2", "80 mm") nor the start of a range ("0.7-0.9", "70% to 90%")
 _GOES_ON = re.compile(r"[\w%/~^]|[.,:-]\w| ?(?:-|to|or|and|/|out|of|±|\+)(?: |(?=[0-9.]))")
@@ -33,9 +35,9 @@ def read_confidence(reply: str) -> float | None:
     return stated.pop() if len(stated) == 1 else None
 
 
-def _statements(text: str):  # type: ignore[no-untyped-def]
+def _statements(text: str) -> Iterator[float | None]:
     plain, end = [], 0
-    for found in find_objects(text):
+    for found in islice(find_objects(text), MAX_MENTIONS) if _KEY.search(text) else ():
         if found.value is not None:
             if "confidence" in found.value:
                 yield _probability(found.value["confidence"])

@@ -109,6 +109,8 @@ def brackets_match(text: str) -> bool:
     >>> brackets_match("[B] {}"), brackets_match("[B"), brackets_match("B}")
     (True, False, False)
     """
+    if text.count("[") != text.count("]") or text.count("{") != text.count("}"):
+        return False  # a flood of one of them is not walked through
     stack = []
     for bracket in re.finditer(r"[\[\]{}]", text):
         if bracket[0] in "[{":

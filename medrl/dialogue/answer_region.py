@@ -204,6 +204,8 @@ def _cued(plain: str) -> list[str]:
     Of several cues in one line the first and the last are kept: what any cue between them sees, the first sees too,
     and must hold what the last sees; so they decide alike, without quadratic work on a looping reply.
     """
+    if "answer" not in plain.lower():
+        return []
     cues: dict[int, tuple[int, int]] = {}  # end of the line -> ends of its first and its last cue
     line_end = -1
     for cue in _CUE.finditer(plain):
@@ -271,6 +273,11 @@ _NON_ASCII_RUN = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]{1,256}")
 _LINE_BREAK = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x9f]")
 # `*`, `_` and backticks go, except between two digits or two blanks (a product) and `_` between word characters
-_EMPHASIS = re.compile(r"(?<![0-9\s])[*`]++|(?<=[0-9])[*`]++(?![0-9])|(?<=\s)[*`]++(?!\s)|(?<![^\W_])_++|_++(?![^\W_])")
+# (it begins with what it looks for, and looks behind from there: ten times faster than a lookbehind at every character)
+_EMPHASIS = re.compile(
+    r"[*_`](?:(?<=[*`])(?:(?<![0-9\s].)[*`]*+|(?<=[0-9].)[*`]*+(?![0-9])|(?<=\s.)[*`]*+(?!\s))"
+    r"|(?<=_)(?:(?<![^\W_].)_*+|_*+(?![^\W_])))",
+    re.DOTALL,
+)
 _BLANKS = re.compile(r"[^\S\n]++")
 _BLANKS_AT_BREAK = re.compile(r" \n ?|\n ")

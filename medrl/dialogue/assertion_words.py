@@ -11,7 +11,18 @@ from typing import Literal
 Effect = Literal["deny", "doubt", "denied", "doubted", "turn", "plain", "or"]
 
 _BE = ("is", "are", "was", "were", "has", "have", "has been", "have been")
-_GONE = ("absent", "resolved", "cleared", "excluded", "ruled out", "negative", "unlikely", "wrong", "incorrect")
+_GONE = (
+    "absent",
+    "resolved",
+    "cleared",
+    "excluded",
+    "ruled out",
+    "removed",
+    "negative",
+    "unlikely",
+    "wrong",
+    "incorrect",
+)
 _SEEN = (
     "seen", "present", "identified", "visible", "visualized", "visualised", "detected", "noted", "evident", "demonstrated",
     "observed", "appreciated", "found", "apparent", "suspected",

@@ -7,7 +7,7 @@ from medrl.data.sample import Sample
 from medrl.errors import MedrlError
 from medrl.evaluation.shortcuts import FEWEST, measure, strongest
 
-QUICK_AT_MOST = 20_000  # questions of a split looked at where no limit is set
+QUICK_AT_MOST = 5_000  # questions of a split looked at where no limit is set
 
 Progress = Callable[[str, int, int], None]
 

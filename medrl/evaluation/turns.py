@@ -8,6 +8,7 @@ from medrl.rollout.confirmed import looks
 from medrl.rollout.types import Fault, Rollout
 from medrl.scoring.given import record_of
 from medrl.scoring.rewards import LoadedReward, score_rollouts
+from medrl.scoring.service import Service
 
 ANSWER = "answer"  # the reward of this name says what is right, on the report too
 FAULTS: tuple[Fault, ...] = ("unreadable", "unknown_tool", "refused")
@@ -38,7 +39,9 @@ def turn_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
     }
 
 
-def gain_over_turn_one(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> dict[str, float]:
+def gain_over_turn_one(
+    rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward], pool: Service | None = None
+) -> dict[str, float]:
     """`tool/gain_over_turn_one`: share of rollouts right by their last reply less the share right by their first.
 
     The reward called `answer` grades both, 0.5 being right, a missing score wrong; empty without it or an environment. A
@@ -50,11 +53,13 @@ def gain_over_turn_one(rollouts: Sequence[Rollout], rewards: Sequence[LoadedRewa
     if not graders or not played:
         return {}
     again = [
-        replace(one, text=one.turns[0].text, turns=[], scores={}, turn_scores={}, missing={}, reward=None)
+        replace(
+            one, text=one.turns[0].text, turns=[], scores={}, turn_scores={}, score_seconds={}, missing={}, reward=None
+        )
         for one in played
         if not one.missing and len(one.turns) > 1 and "<answer>" in one.turns[0].text.lower()
     ]
-    score_rollouts(again, graders)
+    score_rollouts(again, graders, pool)
     first = [one for one in played if len(one.turns) == 1] + again
     return {"tool/gain_over_turn_one": (_right(played) - _right(first)) / len(played)}
 

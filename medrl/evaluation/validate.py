@@ -13,6 +13,7 @@ from medrl.rollout.episode import run_group_episodes
 from medrl.rollout.interaction import Interaction
 from medrl.rollout.types import Engine, Rollout, Sampling
 from medrl.scoring.rewards import LoadedReward, score_rollouts, score_rollouts_async
+from medrl.scoring.service import Service
 
 
 def validate(
@@ -23,6 +24,7 @@ def validate(
     attempts: int,
     sampling: Sampling,
     interaction: Interaction | None = None,
+    pool: Service | None = None,
 ) -> tuple[dict[str, Any], list[Rollout]]:
     """(summary V of summary.json, the sampled rollouts). Each question has its own random stream, the same at every step.
 
@@ -33,14 +35,18 @@ def validate(
     greedy = run_group_episodes(engine, builder, prompts, 1, best, "val", interaction=interaction)
 
     async def score() -> None:
-        await asyncio.gather(*(score_rollouts_async(rollouts, rewards) for rollouts in (sampled, greedy)))
+        await asyncio.gather(*(score_rollouts_async(rollouts, rewards, pool) for rollouts in (sampled, greedy)))
 
     asyncio.run(score())
-    return summarise(sampled, greedy, attempts, rewards), sampled
+    return summarise(sampled, greedy, attempts, rewards, pool), sampled
 
 
 def summarise(
-    sampled: Sequence[Rollout], greedy: Sequence[Rollout], attempts: int, rewards: Sequence[LoadedReward]
+    sampled: Sequence[Rollout],
+    greedy: Sequence[Rollout],
+    attempts: int,
+    rewards: Sequence[LoadedReward],
+    pool: Service | None = None,
 ) -> dict[str, Any]:
     """V of summary.json from scored rollouts: `attempts` sampled replies of each question in turn, and its greedy one.
 
@@ -57,7 +63,8 @@ def summarise(
     metrics["missing"] = sum(rollout.reward is None for rollout in sampled) / len(sampled)
     metrics["truncated"] = sum(rollout.end_reason == "length" for rollout in sampled) / len(sampled)
     metrics["length"] = sum(len(rollout.token_ids) for rollout in sampled) / len(sampled)
-    metrics |= {**turn_metrics(sampled), **gain_over_turn_one(sampled, rewards), **calibration_metrics(sampled)}
+    metrics |= turn_metrics(sampled)
+    metrics |= {**gain_over_turn_one(sampled, rewards, pool), **calibration_metrics(sampled)}
     return {
         "reward": sum(per_question) / len(per_question),
         "low": low,
@@ -69,7 +76,11 @@ def summarise(
 
 
 def best_constant(
-    prompts: Sequence[Prompt], builder: PromptBuilder, rewards: Sequence[LoadedReward], candidates: int = 20
+    prompts: Sequence[Prompt],
+    builder: PromptBuilder,
+    rewards: Sequence[LoadedReward],
+    candidates: int = 20,
+    pool: Service | None = None,
 ) -> dict[str, Any]:
     """The best reward of one fixed, well-formed reply to every held-out question, with its interval.
 
@@ -87,7 +98,7 @@ def best_constant(
             Rollout(prompt=prompt, attempt=0, token_ids=[0], mask=[1], logprobs=[0.0], text=reply, end_reason="eos")
             for prompt in prompts
         ]
-        score_rollouts(rollouts, rewards)
+        score_rollouts(rollouts, rewards, pool)
         values = [rollout.reward or 0.0 for rollout in rollouts]
         if not best or sum(values) / len(values) > best["reward"]:
             low, high = bootstrap_interval(values)

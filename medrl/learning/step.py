@@ -14,6 +14,7 @@ from medrl.record.run import Run
 from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
 from medrl.scoring.compose import components
+from medrl.scoring.costs import scoring_metrics
 from medrl.scoring.rewards import common_reasons, missing_share
 
 SHOWN_QUESTIONS, SHOWN_PROMPTS = 48, 8  # held-out questions and training prompts whose pictures are kept for the report
@@ -110,6 +111,7 @@ def _metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
     return {
         "reward/missing": missing_share(rollouts),
         **mean_scores(rollouts),
+        **scoring_metrics(rollouts),
         "rollout/length": sum(lengths) / len(lengths),
         "rollout/length_max": float(max(lengths)),
         "rollout/truncated": sum(rollout.end_reason == "length" for rollout in rollouts) / len(rollouts),

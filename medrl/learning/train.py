@@ -33,6 +33,7 @@ from medrl.rollout.episode import run_group_episodes
 from medrl.rollout.seeds import derive_seed
 from medrl.rollout.types import Sampling
 from medrl.scoring.rewards import score_rollouts
+from medrl.scoring.service import Service, open_service
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Local:
     model: Loaded
     sampling: Sampling
     stop: StopRequest
+    pool: Service | None  # answers the calls of rewards
     val_prompts: list[Prompt] = field(default_factory=list)
     constant: dict[str, Any] = field(default_factory=dict)
 
@@ -69,8 +71,11 @@ def train(plan: Plan, run: Run, observe: Callable[[dict[str, Any]], None] = lamb
         torch.manual_seed(recipe.seed)
         model = load_model(recipe.model, recipe.engine, recipe.seed, run.folder / "base_model")
         sampling = Sampling(recipe.sampling.temperature, recipe.sampling.max_new_tokens, recipe.seed)
-        with closing(ExternalLoggers(recipe, run.folder)) as loggers:
-            yield from _steps(Local(plan, run, observe, loggers, model, sampling, stop))
+        with (
+            closing(ExternalLoggers(recipe, run.folder)) as loggers,
+            open_service(recipe.scoring, plan.rewards) as pool,
+        ):
+            yield from _steps(Local(plan, run, observe, loggers, model, sampling, stop, pool))
 
     return attempt(run, plan.recipe.training.steps, "local", steps)
 
@@ -99,7 +104,7 @@ def _steps(state: Local) -> Iterator[int]:
             interaction=state.plan.interaction,
         )  # fmt: skip
         clock.lap("generate")
-        score_rollouts(rollouts, state.plan.rewards)
+        score_rollouts(rollouts, state.plan.rewards, state.pool)
         metrics = {"data/lost_samples": lost, **give_advantages(recipe, rollouts, step)}
         clock.lap("score")
         rate = learning_rate(recipe.optimizer, step, recipe.training.steps)
@@ -129,7 +134,7 @@ def _start(
     recipe, run, policy = state.recipe, state.run, state.model.policy
     found = run.rewind()
     state.val_prompts = [state.plan.builder.build(sample) for sample in state.plan.val.samples]
-    state.constant = best_constant(state.val_prompts, state.plan.builder, state.plan.rewards)
+    state.constant = best_constant(state.val_prompts, state.plan.builder, state.plan.rewards, pool=state.pool)
     if found:
         load_weights(policy.model, found / "model")
     elif recipe.sft.steps and state.plan.demonstrations:
@@ -170,7 +175,7 @@ def _validate(state: Local, engine: LocalEngine, step: int) -> dict[str, float]:
     interaction = state.plan.interaction
     summary, rollouts = validate(
         engine, state.plan.builder, state.plan.rewards, state.val_prompts, state.recipe.val.attempts, state.sampling,
-        interaction.in_validation() if interaction else None,
+        interaction.in_validation() if interaction else None, state.pool,
     )  # fmt: skip
     return keep_validation(state.run, step, summary, rollouts, state.constant)
 

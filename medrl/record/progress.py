@@ -63,6 +63,8 @@ class TrainingProgress:
             parts.append(
                 f"reward {entry['reward/mean']:.3f}  length {entry['rollout/length']:.0f}  {entry['time/step_s']:.1f} s"
             )
+        if failed := _total(entry, "/failed"):
+            parts.append(f"{failed:.0f} calls of rewards failed, {_total(entry, '/timeouts'):.0f} by time")
         if "val/reward" in entry:
             interval = f"[{entry['val/reward_low']:.3f}, {entry['val/reward_high']:.3f}]"
             parts.append(f"held-out {entry['val/reward']:.3f} {interval}")
@@ -76,3 +78,8 @@ class TrainingProgress:
         elif not self.quiet and (line or time.monotonic() - self._last_line > LINE_EVERY_S):
             self._last_line = time.monotonic()
             self.console.print(f"{what} {done}/{total}  {note}", markup=False, soft_wrap=True)
+
+
+def _total(entry: dict[str, Any], ending: str) -> float:
+    """Over all rewards."""
+    return sum(value for name, value in entry.items() if name.startswith("scoring/") and name.endswith(ending))

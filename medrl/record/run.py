@@ -29,7 +29,8 @@ from medrl.rollout.types import Rollout
 from medrl.vision.open import open_image
 
 # changing these in a resume changes nothing of what the run has done so far
-FREE_ON_RESUME = ("checkpoint.", "loggers.", "engine.threads", "engine.rows_at_once", "runs_dir")
+FREE_ON_RESUME = ("checkpoint.", "loggers.", "scoring.", "engine.threads", "engine.rows_at_once", "runs_dir")
+FREE_ENDINGS = (".timeout_s",)  # of a reward
 UNCOMPARED = ("command", "git_commit")
 SHOWN_PX = 512  # long side of a picture kept for the report
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pillow", "tokenizers", "verl", "vllm", "ray")
@@ -59,7 +60,11 @@ class Run:
         stored = folder / "recipe.yaml"
         if stored.is_file():
             before = recipe_from(OmegaConf.to_container(OmegaConf.load(stored)), str(stored), recipe.name)  # type: ignore[arg-type]
-            changes = [line for line in changed_keys(before, recipe) if not line.startswith(FREE_ON_RESUME)]
+            changes = [
+                line
+                for line in changed_keys(before, recipe)
+                if not line.startswith(FREE_ON_RESUME) and not line.partition(": ")[0].endswith(FREE_ENDINGS)
+            ]
             if changes:
                 listed = "\n".join(f"  {line}" for line in changes)
                 raise MedrlError(

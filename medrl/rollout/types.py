@@ -71,8 +71,8 @@ class Rollout:
     `text` is what rewards read: the last thing the model said. `added` holds the pictures an environment showed, in the
     order of their tokens; `turns` is empty where there is no environment. `thumbnails`: of `added`, where that is not at
     hand any more. `missing`: why there is no reward, by its name, or by `tokens` for a rollout that may not train.
-    `turn_scores`: of rewards that give a value per turn. `advantage` is None for what is not trained on: without a score,
-    or masked.
+    `turn_scores`: of rewards that give a value per turn. `score_seconds`: what the call of each reward took; a group's is
+    with one of its rollouts. `advantage` is None for what is not trained on: without a score, or masked.
     """
 
     prompt: Prompt
@@ -88,6 +88,7 @@ class Rollout:
     scores: dict[str, float] = field(default_factory=dict)
     turn_scores: dict[str, list[float]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    score_seconds: dict[str, float] = field(default_factory=dict)
     reward: float | None = None
     advantage: float | None = None
 

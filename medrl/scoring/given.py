@@ -13,6 +13,7 @@ from medrl.vision.spacing import as_spacing, resized_spacing
 ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
 # what only some rewards look at, and only they are given: key of extra_info -> the constant their module sets to True
 ON_REQUEST = {"images": "NEEDS_IMAGES", "question": "NEEDS_QUESTION"}
+PLAIN = frozenset((str, int, float, bool, bytes, type(None)))  # what cannot be changed
 
 
 def asked_for(function: Callable[..., Any]) -> frozenset[str]:
@@ -36,9 +37,9 @@ def arguments(
 ) -> dict[str, Any]:
     """The same for a reply that nobody sampled: it has no `response_tokens`."""
     # a copy, so that a reward that writes into extra_info cannot change the next one's (verl's manager shares it)
-    extra_info = copy.deepcopy(prompt.sample.extra_info)
+    extra_info = copied(prompt.sample.extra_info)
     if record is not None:
-        extra_info["rollout"] = copy.deepcopy(record)
+        extra_info["rollout"] = copied(record)
     if prompt.answer_size_px is not None:
         extra_info["image_size"] = list(prompt.answer_size_px)
         # a spacing belongs to a size: that of the picture as it is becomes that of the frame the model answers in
@@ -77,3 +78,18 @@ def _references(prompt: Prompt) -> list[dict[str, Any]]:
         {"path": str(resolve_inside(prompt.root, image["path"]))} if "path" in image else {"bytes": image["bytes"]}
         for image in prompt.sample.images
     ]
+
+
+def copied(value: Any) -> Any:
+    """A deep copy; of plain data, which is what rows and records are made of, several times as fast as copy.deepcopy.
+
+    >>> row = {"options": {"A": "CT"}, "boxes": [[1, 2]]}
+    >>> copied(row) == row, copied(row)["boxes"][0] is row["boxes"][0]
+    (True, False)
+    """
+    kind = type(value)
+    if kind is dict:
+        return {key: copied(item) for key, item in value.items()}
+    if kind is list:
+        return [copied(item) for item in value]
+    return value if kind in PLAIN else copy.deepcopy(value)

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ssl import SSLContext
 from typing import Any
@@ -35,7 +35,8 @@ class JudgeError(RuntimeError):
 
 @dataclass(frozen=True)
 class Judge:
-    """Where and how to ask. `api_key` is None for a server without one; it is never written anywhere."""
+    """Where and how to ask. `body` holds further keys of the request, or other values for ours; one of None leaves that key
+    out. `api_key` is None for a server without one, and is never written anywhere."""
 
     url: str
     model: str
@@ -44,7 +45,8 @@ class Judge:
     timeout_s: float = 20.0
     retries: int = 3
     first_wait_s: float = 0.5
-    max_tokens: int = 512
+    max_tokens: int = 1024
+    body: Mapping[str, Any] = field(default_factory=dict)
     api_key: str | None = None
 
     def __repr__(self) -> str:
@@ -63,13 +65,15 @@ def request_of(judge: Judge, question: str, reference: str, answer: str) -> dict
         "reason in a few sentences. End with one line that is a JSON object with one key, the mark, and the grade, "
         f'such as {{"{mark}": 0}}, and nothing after it.'
     )
-    return {
+    request = {
         "model": judge.model,
         "messages": [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": text}],
         "temperature": 0,
         "seed": judge.seed,
         "max_tokens": judge.max_tokens,
+        **judge.body,
     }
+    return {key: value for key, value in request.items() if value is not None}
 
 
 def mark_of(question: str, reference: str, answer: str) -> str:

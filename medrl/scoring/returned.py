@@ -1,10 +1,8 @@
 """What a reward returned: as named floats, per turn where it says so, or the reason why it is of no use."""
 
 import math
-import traceback
 from collections.abc import Sequence
 from numbers import Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,13 +69,6 @@ def entries_of(results: Any, group: int) -> Sequence[Any]:
     return results
 
 
-def reason_of(error: BaseException) -> str:
-    """What was raised, and the last line of code that it came from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name} line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {str(error)[:200]}{place}"
-
-
 def _is_number(value: Any) -> bool:
     """Whether it is one number: Python's, numpy's (a float32 is no `float`), or a tensor without dimensions."""
-    return isinstance(value, (Real, np.bool_)) or (hasattr(value, "is_floating_point") and value.ndim == 0)
+    return isinstance(value, (float, int, Real, np.bool_)) or (hasattr(value, "is_floating_point") and value.ndim == 0)

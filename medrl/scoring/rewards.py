@@ -7,9 +7,8 @@ group's mean. Above `scoring.max_missing` the run stops and says the most common
 
 import asyncio
 import inspect
-import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,11 @@ from medrl.recipe import Reward
 from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
 from medrl.scoring.compose import gated_entries, total
+from medrl.scoring.failed import reason_of, trace_of
 from medrl.scoring.given import ARGUMENTS, arguments, arguments_of, asked_for
-from medrl.scoring.returned import entries_of, numbers_of, reason_of, turn_values_of
+from medrl.scoring.obtain import outcomes_of
+from medrl.scoring.returned import entries_of, numbers_of, turn_values_of
+from medrl.scoring.service import Service
 
 NAMES = ("compute_score", "compute_group_scores")  # of one rollout, of a group
 EACH = dict.fromkeys(ARGUMENTS)
@@ -40,6 +42,7 @@ class LoadedReward:
     kinds: tuple[str, ...] = ()
     of_group: bool = False
     gate: str | None = None
+    timeout_s: float = 10.0
 
     def applies(self, sample: Sample) -> bool:
         """Whether this reward has a say about the sample's kind of question."""
@@ -58,7 +61,16 @@ def load_rewards(rewards: dict[str, Reward], beside: Path | None = None) -> list
             problems.append(f"rewards.{name}: {error}")
             continue
         loaded.append(
-            LoadedReward(name, plugin, given.weight, dict(given.kwargs), tuple(given.kinds), of_group, given.gate)
+            LoadedReward(
+                name,
+                plugin,
+                given.weight,
+                dict(given.kwargs),
+                tuple(given.kinds),
+                of_group,
+                given.gate,
+                given.timeout_s,
+            )
         )
     if problems:
         raise MedrlError("\n".join(problems))
@@ -77,75 +89,88 @@ def scores_groups(function: Any) -> bool:
     return getattr(function, "__name__", "") == NAMES[1] or first == "group"
 
 
-def probe(rewards: Sequence[LoadedReward], prompt: Prompt) -> None:
+def probe(rewards: Sequence[LoadedReward], prompt: Prompt, pool: Service | None = None) -> None:
     """Call each reward that applies once on made-up replies, so that one that always raises is found before a model is loaded."""
     replies = (f"<think>A trial reply.</think><answer>{prompt.ground_truth}</answer>", "<think>A trial reply.</think>")
-    for reward in rewards:
-        if not reward.applies(prompt.sample):
-            continue
-        right, silent = (arguments(prompt, reply, also=asked_for(reward.plugin.target)) for reply in replies)
+    asked = [reward for reward in rewards if reward.applies(prompt.sample)]
+    calls: list[tuple[LoadedReward, Any]] = []
+    for reward in asked:
+        both = [arguments(prompt, reply, also=asked_for(reward.plugin.target)) for reply in replies]
+        calls.append((reward, both if reward.of_group else both[0]))
+    for reward, outcome in zip(asked, asyncio.run(outcomes_of(calls, pool))):
+        result = outcome.result
         try:
-            if reward.of_group:
-                for result in entries_of(asyncio.run(group_results_of(reward, [right, silent])), 2):
-                    numbers_of(result)
-            else:
-                numbers_of(asyncio.run(result_of(reward, right)))
-        except Exception:
+            if isinstance(result, BaseException):
+                raise result
+            for one in entries_of(result, 2) if reward.of_group else [result]:
+                numbers_of(one)
+        except Exception as error:
             raise MedrlError(
                 f"rewards.{reward.name}: {reward.plugin.path} raised on a trial reply to {prompt.sample.id} "
-                f"(ground truth {prompt.ground_truth!r}):\n{traceback.format_exc()}"
+                f"(ground truth {prompt.ground_truth!r}):\n{trace_of(error)}"
             ) from None
 
 
-def score_rollouts(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
+def score_rollouts(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward], pool: Service | None = None) -> None:
     """`score_rollouts_async` for callers outside an event loop."""
-    asyncio.run(score_rollouts_async(rollouts, rewards))
+    asyncio.run(score_rollouts_async(rollouts, rewards, pool))
 
 
-async def score_rollouts_async(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
+async def score_rollouts_async(
+    rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward], pool: Service | None = None
+) -> None:
     """Fill `scores` (`name/entry`), `missing` (name to reason) and `reward` (compose.py's sum, None if a part is missing).
 
     A reward that does not apply to a question adds nothing. Rollouts of one Prompt object are a group. A rollout that is
-    missing for another reason than a reward, before it is scored, is shown to none and stands in no group.
+    missing for another reason than a reward, before it is scored, is shown to none and stands in no group. `pool` answers
+    the calls within their deadlines; without it they are made in this process, and none has a deadline.
     """
-    await score_each(rollouts, rewards)
+    await score_each(rollouts, rewards, pool)
     groups: dict[int, list[Rollout]] = {}
     for rollout in rollouts:
         groups.setdefault(id(rollout.prompt), []).append(rollout)
-    await asyncio.gather(*(score_group(group, rewards) for group in groups.values()))
+    await asyncio.gather(*(score_group(group, rewards, pool) for group in groups.values()))
 
 
-async def score_each(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
+async def score_each(rollouts: Sequence[Rollout], rewards: Sequence[LoadedReward], pool: Service | None = None) -> None:
     """The rewards that look at one rollout. Those of a group, and the sum of all, are left to `score_group`."""
     alone = [reward for reward in rewards if not reward.of_group]
     plans = [
         [reward for reward in alone if reward.applies(rollout.prompt.sample)] if _sound(rollout, rewards) else []
         for rollout in rollouts
     ]
-    found = await asyncio.gather(
-        *(
-            asyncio.gather(
-                *(result_of(reward, arguments_of(rollout, asked_for(reward.plugin.target))) for reward in plan),
-                return_exceptions=True,
-            )
-            for rollout, plan in zip(rollouts, plans)
-        )
-    )
-    for rollout, plan, results in zip(rollouts, plans, found):
+    outcomes = iter(await outcomes_of(_calls(rollouts, plans), pool))
+    for rollout, plan in zip(rollouts, plans):
         rollout.reward = None
-        for reward, result in zip(plan, results):
-            _add(rollout, reward, result)
+        for reward, outcome in zip(plan, outcomes):
+            rollout.score_seconds[reward.name] = outcome.seconds
+            _add(rollout, reward, outcome.result)
 
 
-async def score_group(group: Sequence[Rollout], rewards: Sequence[LoadedReward]) -> None:
+def _calls(
+    rollouts: Sequence[Rollout], plans: Sequence[Sequence[LoadedReward]]
+) -> Iterator[tuple[LoadedReward, dict[str, Any]]]:
+    """Each rollout's arguments, one object for all rewards that ask for the same."""
+    for rollout, plan in zip(rollouts, plans):
+        given: dict[frozenset[str], dict[str, Any]] = {}
+        for reward in plan:
+            also = asked_for(reward.plugin.target)
+            if also not in given:
+                given[also] = arguments_of(rollout, also)
+            yield reward, given[also]
+
+
+async def score_group(group: Sequence[Rollout], rewards: Sequence[LoadedReward], pool: Service | None = None) -> None:
     """Add the rewards that compare the attempts at one question, all of which have been through `score_each`, and sum up."""
     group = [rollout for rollout in group if _sound(rollout, rewards)]
-    for reward in rewards:
-        if not group or not reward.of_group or not reward.applies(group[0].prompt.sample):
-            continue
+    asked = [reward for reward in rewards if group and reward.of_group and reward.applies(group[0].prompt.sample)]
+    calls = [(one, [arguments_of(rollout, asked_for(one.plugin.target)) for rollout in group]) for one in asked]
+    for reward, outcome in zip(asked, await outcomes_of(calls, pool) if calls else []):
+        group[0].score_seconds[reward.name] = outcome.seconds  # one call, so it counts once
         try:
-            given = [arguments_of(rollout, asked_for(reward.plugin.target)) for rollout in group]
-            results: Sequence[Any] = entries_of(await group_results_of(reward, given), len(group))
+            if isinstance(outcome.result, BaseException):
+                raise outcome.result
+            results: Sequence[Any] = entries_of(outcome.result, len(group))
         except Exception as error:  # the boundary: a user's reward may raise anything
             results = [error] * len(group)
         for rollout, result in zip(group, results):
@@ -170,18 +195,6 @@ def common_reasons(rollouts: Sequence[Rollout], most: int = 3) -> str:
         for name, reason in rollout.missing.items()
     )
     return "\n".join(f"  {count} x {reason}" for reason, count in counts.most_common(most))
-
-
-async def result_of(reward: LoadedReward, given: dict[str, Any]) -> Any:
-    """What the reward returns for verl's four arguments, awaited if it is asynchronous."""
-    result = reward.plugin.target(**given, **reward.kwargs)
-    return await result if inspect.isawaitable(result) else result
-
-
-async def group_results_of(reward: LoadedReward, group: list[dict[str, Any]]) -> Any:
-    """What a group reward returns for the arguments of every rollout of a group, awaited if it is asynchronous."""
-    results = reward.plugin.target(group, **reward.kwargs)
-    return await results if inspect.isawaitable(results) else results
 
 
 def _sound(rollout: Rollout, rewards: Sequence[LoadedReward]) -> bool:

@@ -69,9 +69,10 @@ def wanted_terms(ground_truth: object, vocabulary: Vocabulary) -> list[str]:
         given = [name for name, held in given.items() if name_of(held) not in _DENIALS]
     elif isinstance(given, str) or not isinstance(given, Iterable):
         given = [given]
+    given = [name for name in given if str(name).strip()]
     found = []
     for name in given:
-        terms = list(find_terms(str(name), vocabulary)) if str(name).strip() else []
+        terms = list(find_terms(str(name), vocabulary))
         if len(terms) != 1:
             known = ", ".join(vocabulary.names[:12])
             raise ValueError(

@@ -20,19 +20,13 @@ def is_box(box: Sequence[float]) -> bool:
     >>> is_box((0, 0, 10, 8)), is_box((10, 0, 0, 8)), is_box((0, 0, float("nan"), 8))
     (True, False, False)
     """
-    try:
-        left, top, right, bottom = (float(edge) for edge in box)
-    except (TypeError, ValueError, OverflowError):  # not numbers, not four, or an integer beyond any float
-        return False
-    return all(map(math.isfinite, (left, top, right, bottom))) and left < right and top < bottom
+    return _edges(box) is not None
 
 
 def box_area(box: Sequence[float]) -> float:
     """Area in squared units of the box's frame; 0.0 for anything `is_box` refuses."""
-    if not is_box(box):
-        return 0.0
-    left, top, right, bottom = (float(edge) for edge in box)
-    return (right - left) * (bottom - top)
+    edges = _edges(box)
+    return (edges[2] - edges[0]) * (edges[3] - edges[1]) if edges else 0.0
 
 
 def iou(box_a: Sequence[float], box_b: Sequence[float]) -> float:
@@ -41,16 +35,17 @@ def iou(box_a: Sequence[float], box_b: Sequence[float]) -> float:
     >>> iou((0, 0, 10, 10), (5, 0, 15, 10)) == 50 / 150
     True
     """
-    if not (is_box(box_a) and is_box(box_b)):
+    edges_a, edges_b = _edges(box_a), _edges(box_b)
+    if edges_a is None or edges_b is None:
         return 0.0
-    a_left, a_top, a_right, a_bottom = (float(edge) for edge in box_a)
-    b_left, b_top, b_right, b_bottom = (float(edge) for edge in box_b)
+    a_left, a_top, a_right, a_bottom = edges_a
+    b_left, b_top, b_right, b_bottom = edges_b
     shared_width = min(a_right, b_right) - max(a_left, b_left)
     shared_height = min(a_bottom, b_bottom) - max(a_top, b_top)
     if shared_width <= 0 or shared_height <= 0:
         return 0.0
     shared = shared_width * shared_height
-    union = box_area(box_a) + box_area(box_b) - shared
+    union = (a_right - a_left) * (a_bottom - a_top) + (b_right - b_left) * (b_bottom - b_top) - shared
     if not math.isfinite(union) or union <= 0:  # edges near 1e200 overflow to inf, near 1e-200 underflow to 0
         return 0.0
     return min(shared / union, 1.0)
@@ -110,6 +105,20 @@ def box_from_xywh(left: float, top: float, width: float, height: float) -> Box:
     (10.0, 20.0, 40.0, 60.0)
     """
     return (float(left), float(top), float(left + width), float(top + height))
+
+
+def _edges(box: Sequence[float]) -> Box | None:
+    """The four finite edges of a box that encloses an area."""
+    try:
+        left, top, right, bottom = map(float, box)
+    except (TypeError, ValueError, OverflowError):  # not numbers, not four, or an integer beyond any float
+        return None
+    # infinities and NaN fail one of these
+    return (
+        (left, top, right, bottom)
+        if -math.inf < left < right < math.inf and -math.inf < top < bottom < math.inf
+        else None
+    )
 
 
 def _clamp(value: float, upper: float) -> float:

@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from medrl.vision.boxes import iou
+
+FEW = 32  # pairs; up to here one by one is faster than numpy
+
 Matrix = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -42,6 +46,8 @@ def iou_matrix(predicted: Sequence[Sequence[float]], true: Sequence[Sequence[flo
     >>> iou_matrix([(0, 0, 10, 10), (10, 0, 0, 10)], [(5, 0, 15, 10)]).round(3).tolist()
     [[0.333], [0.0]]
     """
+    if len(predicted) * len(true) <= FEW:
+        return np.array([[iou(a, b) for b in true] for a in predicted], dtype=float).reshape(len(predicted), len(true))
     left, top, right, bottom = np.asarray(predicted, dtype=float).reshape(-1, 4).T[:, :, None]  # (predictions, 1) each
     true_left, true_top, true_right, true_bottom = np.asarray(true, dtype=float).reshape(-1, 4).T  # (truths,) each
     with np.errstate(all="ignore"):  # a model writes 1e300 and NaN
@@ -50,7 +56,7 @@ def iou_matrix(predicted: Sequence[Sequence[float]], true: Sequence[Sequence[flo
         shared = np.maximum(wide, 0.0) * np.maximum(high, 0.0)
         areas, true_areas = _areas(left, top, right, bottom), _areas(true_left, true_top, true_right, true_bottom)
         union = areas + true_areas - shared
-        sound = (areas > 0) & (true_areas > 0) & (union > 0) & (union < np.inf)
+        sound = (areas > 0) & (true_areas > 0) & (union > 0)
         overlap = np.divide(shared, union, out=np.zeros_like(union), where=sound)
     return np.minimum(overlap, 1.0)
 

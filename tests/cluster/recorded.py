@@ -137,7 +137,7 @@ def follow(given: Recipe, recording: dict, resumed_from: Path | None = None) -> 
 
         def __init__(self, config, processor) -> None:
             self.config, self.processor, self.background_tasks = config, processor, set()
-            self._finished, self._faults, self._rewards = {}, [], plan.rewards
+            self._finished, self._faults, self._rewards, self._pool = {}, [], plan.rewards, None
 
         async def _rollout(self, sample, uid, attempt, trajectory):
             recorded = recording[trajectory["step"] - 1, sample.id, attempt]

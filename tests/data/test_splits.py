@@ -140,3 +140,17 @@ def test_hash_is_pinned_so_that_published_splits_can_be_rebuilt():
 def test_missing_file_is_an_error_not_a_different_image(tmp_path):
     with pytest.raises(MedrlError, match=r"image a.png: .*its bytes are needed to compare images"):
         assign([sample("a", "a")], FRACTIONS, image_bytes=True, root=tmp_path)
+
+
+def test_a_study_ties_and_is_numbered_anew_for_every_patient():
+    def of(number, study, patient=None):
+        extra = {"study_id": study} | ({"patient_id": patient} if patient else {})
+        return make_sample(id=str(number), data_source="t", question="?", images=[], ground_truth="a", kind="open_short",
+                           split="", **extra)  # fmt: skip
+
+    same, other = [of(1, "s1"), of(2, "s1")], [of(3, 1, "p1"), of(4, 1, "p2")]
+    assert overlap(same[:1], same[1:]) == {**NOTHING, "studies": ["s1"]}
+    assert overlap(other[:1], other[1:]) == NOTHING
+    for seed in range(20):
+        assert len(set(where(assign(same, FRACTIONS, seed=seed)).values())) == 1
+    assert any(len(set(where(assign(other, FRACTIONS, seed=seed)).values())) == 2 for seed in range(20))

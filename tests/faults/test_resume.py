@@ -69,6 +69,7 @@ def test_another_seed_is_another_run(unbroken, tmp_path):
 def test_killed_many_times_and_resumed_equals_unbroken(unbroken, tmp_path, kills):
     """Children are forked with everything imported; each is killed at a random moment, saves included, until one finishes."""
     context = multiprocessing.get_context("fork")
+    pool = {"scoring": {"workers": 1}}  # in a process of its own, while the unbroken run called its rewards itself
     started = time.monotonic()
     probe = context.Process(target=run_here, args=(tmp_path / "timing",))
     probe.start()
@@ -78,7 +79,7 @@ def test_killed_many_times_and_resumed_equals_unbroken(unbroken, tmp_path, kills
     chance = random.Random(0)
     reached = []
     for _ in range(kills):
-        child = context.Process(target=run_here, args=(tmp_path / "killed",))
+        child = context.Process(target=run_here, args=(tmp_path / "killed",), kwargs=pool)
         child.start()
         child.join(chance.uniform(0.05, 1.0) * whole_s * 0.6)
         if child.is_alive():
@@ -86,7 +87,7 @@ def test_killed_many_times_and_resumed_equals_unbroken(unbroken, tmp_path, kills
             child.join()
         folder = tmp_path / "killed" / "test"
         reached.append(max((line["step"] for line in journal_if_any(folder) if line["stage"] == "grpo"), default=-1))
-    final = context.Process(target=run_here, args=(tmp_path / "killed",))
+    final = context.Process(target=run_here, args=(tmp_path / "killed",), kwargs=pool)
     final.start()
     final.join()
     assert final.exitcode == 0

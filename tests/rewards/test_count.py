@@ -1,5 +1,7 @@
 """The count reward: exact unless asked otherwise, and partial credit never exceeds the exact one."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,21 @@ def test_partial_credit_lies_between_nothing_and_one(counted, right):
     partial = _score(counted, right, partial=True)
     assert 0.0 <= partial <= 1.0
     assert (partial == 1.0) >= (counted == right)
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 200))
+def test_a_nearer_count_is_never_worth_less(right, one, other):
+    near, far = sorted((one, other), key=lambda counted: abs(counted - right))
+    for partial in (False, True):
+        assert _score(near, right, partial=partial) >= _score(far, right, partial=partial)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_a_count_that_its_own_list_contradicts_is_no_answer(partial):
+    for places in ({"point_2d": [[1, 2], [3, 4]]}, {"bbox_2d": [[1, 2, 3, 4], [5, 6, 7, 8]]}):
+        assert _score(json.dumps({"counts": 2, **places}), 2, partial=partial) == 1.0
+        assert _score(json.dumps({"counts": 3, **places}), 3, partial=partial) == 0.0
+        assert _score(json.dumps({"counts": 3, **places}), 2, partial=partial) == 0.0
 
 
 @pytest.mark.parametrize("ground_truth", ["five", "", None, -1, "2.5", "nan", "inf", True, [3]])

@@ -94,7 +94,7 @@ def trickle(handler, body):
     handler.send_response(200)
     handler.send_header("Content-Length", "1000")
     handler.end_headers()
-    for _ in range(40):
+    for _ in range(200):
         handler.wfile.write(b" ")
         handler.wfile.flush()
         time.sleep(0.05)
@@ -124,6 +124,11 @@ def test_what_the_judge_is_sent(server, tmp_path):
     assert (body["temperature"], body["seed"], body["model"]) == (0, 5, "m")
     text = body["messages"][1]["content"]
     assert "What is it?" in text and "bronchopneumonia" in text and "\npneumonia\n" in text and "think" not in text
+
+
+def test_keys_of_the_request_may_be_added_and_left_out(server):
+    judged(server, body={"max_tokens": None, "max_completion_tokens": 90, "temperature": None})
+    assert {"max_tokens", "temperature"}.isdisjoint(server.seen[0]) and server.seen[0]["max_completion_tokens"] == 90
 
 
 def test_the_cache_is_asked_first_and_by_everything_that_matters(server, tmp_path):
@@ -160,13 +165,19 @@ def test_a_recorded_file_replays_without_a_server_and_a_miss_says_so(server, tmp
         ([fails(429, headers=[("Retry-After", "0.1")]), grade(7)], 2),
         ([fails(500), fails(503), grade(7)], 3),
         ([slow(1.0), grade(7)], 2),
-        ([trickle, grade(7)], 2),
         ([fails(429, headers=[("Retry-After", "Wed, 21 Oct 2026 07:28:00 GMT")]), grade(7)], 2),
     ],
 )
 def test_what_passes_is_tried_again(server, script, tries):
     server.script = script
     assert judged(server, f"answer {script}", timeout_s=0.5)["score"] == 0.7 and len(server.seen) == tries
+
+
+def test_a_reply_that_trickles_in_is_given_up_at_the_deadline(server):
+    server.script = [trickle, grade(7)]
+    start = time.monotonic()
+    assert judged(server, "trickle", timeout_s=0.3)["score"] == 0.7 and len(server.seen) == 2
+    assert time.monotonic() - start < 5  # it would take 10 s
 
 
 @pytest.mark.parametrize(
@@ -292,6 +303,14 @@ def _write_many(given):
     verdicts = Verdicts(__import__("pathlib").Path(path))
     for line in range(50):
         verdicts.put(f"{writer}-{line}", line, "said " * 200)
+
+
+def test_a_line_that_is_still_being_written_is_read_when_it_is_whole(tmp_path):
+    verdicts = Verdicts(tmp_path / "v")
+    for part, verdict in (('{"key": "a", "ver', None), ('dict": 5}', None), ("\n", 5)):
+        with (tmp_path / "v").open("a") as file:
+            file.write(part)
+        assert verdicts.get("a") == verdict
 
 
 def test_a_line_cut_short_costs_that_line_alone(tmp_path):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import scipy.spatial
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,6 +115,12 @@ def test_millimetres_need_a_spacing(spacing):
 def test_the_published_metric_is_kept_with_its_faults(answer, score):
     assert _score(answer, mode="medmultipoints") == score
     assert _score("[]", [], mode="medmultipoints") == 0.0
+
+
+@given(points.filter(len), points.filter(len))
+def test_the_published_metric_is_the_share_of_near_nearest_neighbours(named, right):
+    distances, _ = scipy.spatial.KDTree(right).query(named)  # evaluate_qwen.py asks scikit-learn for the same
+    assert _score(named, right, mode="medmultipoints") == pytest.approx((distances < 10).mean())
 
 
 def test_an_unknown_mode_names_the_known_ones():

@@ -51,3 +51,9 @@ def test_what_is_no_box_counts_and_matches_nothing():
     right = (0, 0, 10, 10)
     assert average_precision([(10, 10, 0, 0), right], [right]) == pytest.approx(0.5)
     assert average_precision([], [right]) == 0.0
+
+
+def test_of_two_truths_as_near_the_later_is_taken():
+    true = [(0, 0, 10, 10), (4, 0, 14, 10)]
+    for predicted in ([(2, 0, 12, 10), true[1]], [(2, 0, 12, 10), true[0]]):  # the first overlaps both by two thirds
+        assert average_precision(predicted, true) == pytest.approx(_reference(predicted, true), abs=1e-9)

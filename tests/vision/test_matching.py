@@ -4,9 +4,11 @@ import itertools
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medrl.vision import matching
 from medrl.vision.boxes import iou
 from medrl.vision.matching import distance_matrix, f1, iou_matrix, pairs
 
@@ -16,8 +18,11 @@ boxes = st.lists(st.tuples(edge, edge, edge, edge), max_size=5)
 
 @given(boxes, boxes)
 def test_the_matrix_is_the_scalar_overlap_of_every_pair(predicted, true):
-    overlaps = iou_matrix(predicted, true)
-    assert overlaps.shape == (len(predicted), len(true))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "FEW", -1)
+        overlaps = iou_matrix(predicted, true)
+    assert overlaps.shape == iou_matrix(predicted, true).shape == (len(predicted), len(true))
+    assert np.allclose(overlaps, iou_matrix(predicted, true), atol=1e-12)
     for (row, a), (column, b) in itertools.product(enumerate(predicted), enumerate(true)):
         assert math.isclose(overlaps[row, column], iou(a, b), abs_tol=1e-12), (a, b)
 

@@ -17,7 +17,7 @@ RECIPE = """
 model: {path: tiny}
 data: {adapter: phantom, train: train, val: val, options: {task: count, n: 8}}
 rewards:
-  answer: {use: rewards/count.py, weight: 1.0, kinds: [count]}
+  answer: {use: rewards/count.py, weight: 1.0}
   sly: {use: mine.py, weight: 0.5, gate: answer, kwargs: {anywhere: true}}
 training: {steps: 1, prompts_per_step: 4}
 """

@@ -13,9 +13,8 @@ from medrl.errors import MedrlError
 from medrl.recipe import Recipe, Reward
 from medrl.scoring.attack import Finding, attack_all
 from medrl.scoring.caged import Cage, Call, Outcome
+from medrl.scoring.compose import components
 from medrl.scoring.examples import FORMS, Example, example_from
-
-GATE_OPEN = 0.5
 
 
 @dataclass(frozen=True)
@@ -115,12 +114,10 @@ def _summed(parts: Sequence[Part], calls: Iterable[Call]) -> list[Outcome]:
 
 
 def _sum(parts: Sequence[Part], outcomes: dict[str, Outcome]) -> Outcome:
-    entries: dict[str, float] = {}
     for part in parts:
-        own = outcomes[part.name]
-        if own.score is None:
-            return Outcome(None, own.seconds, f"rewards.{part.name}: {own.reason}")
-        gate = outcomes.get(part.reward.gate) if part.reward.gate else None
-        is_open = part.reward.gate is None or (gate is not None and (gate.score or 0.0) > GATE_OPEN)
-        entries[part.name] = part.reward.weight * own.score if is_open else 0.0
+        if outcomes[part.name].score is None:
+            return Outcome(None, 0.0, f"rewards.{part.name}: {outcomes[part.name].reason}")
+    scores = {f"{name}/score": outcome.score or 0.0 for name, outcome in outcomes.items()}
+    counted = components(scores, {part.name: part.reward for part in parts})
+    entries = {part.name: part.reward.weight * counted[part.name] for part in parts}
     return Outcome({**entries, "score": sum(entries.values())})

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import graders_compared as compared
 import published_graders as published
 
 OPTIONS = {"options": {"A": "MRI", "B": "CT"}}
@@ -66,12 +67,12 @@ def test_accepts_and_rejects_are_counted_against_the_labels():
         {"kind": "choice", "reply": FORM.format(reply), "ground_truth": "B", "label": {"correct": correct}, **OPTIONS}
         for reply, correct in (("B", 1.0), ("b", 1.0), ("A", 0.0))
     ]
-    found = published.table(rows)["choice"]
+    found = compared.table(rows)["choice"]
     assert found["medr1"] == {"n": 3, "false_accepts": 0, "false_rejects": 1, "raised": 0}
     assert found["medrl"] == {"n": 3, "false_accepts": 0, "false_rejects": 0, "raised": 0}
-    assert published.table([{**rows[2], "reply": FORM.format("A or B")}])["choice"]["vlm_r1_mcq"]["false_accepts"] == 1
+    assert compared.table([{**rows[2], "reply": FORM.format("A or B")}])["choice"]["vlm_r1_mcq"]["false_accepts"] == 1
     (count,) = [{**rows[0], "kind": "count", "reply": FORM.format('{"counts": "x"}'), "ground_truth": 1}]
-    assert published.table([count])["count"]["medmultipoints_count"]["raised"] == 1
+    assert compared.table([count])["count"]["medmultipoints_count"]["raised"] == 1
 
 
 def test_every_grader_is_listed_under_a_kind():
@@ -81,5 +82,13 @@ def test_every_grader_is_listed_under_a_kind():
         for name, item in vars(published).items()
         if callable(item) and getattr(item, "__module__", "") == published.__name__
     }
-    graders = {name for name in public if not name.startswith("_")} - {"main", "table", "disagreements"}
+    graders = {name for name in public if not name.startswith("_")}
     assert listed == graders
+
+
+def test_attacks_that_win_are_listed_and_none_wins_over_medrl():
+    assert compared.won("choice", published.medr1) == [
+        "another answer in the thought", "decoy last", "every answer in its own tag", "nested tags"
+    ]  # fmt: skip
+    assert compared.won("choice", published.visual_rft_classification) is None  # A is in "Giemsa" and in "PAS"
+    assert compared.won("count", compared.ours("count")) == []

@@ -142,6 +142,25 @@ def test_no_attack_beats_a_bundled_reward(name):
     assert [one for one in findings if one.verdict != "held"] == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "truth"),
+    [("yes_no", "yes"), ("choice", "A"), ("count", "0"), ("count", "9"), ("multi_choice", '["A"]'), ("boxes", "[]")],
+)
+def test_nor_where_another_answer_is_right(kind, truth):
+    extra = dict(EXAMPLES[kind].extra_info)
+    function = load_plugin(f"rewards/{kind}.py", "compute_score").target
+    findings = attack_all(here(function), [example_from(kind, truth, extra, FORMS[0])])
+    assert [one for one in findings if one.verdict != "held"] == []
+
+
+def test_declining_may_earn_what_the_example_says_it_may(monkeypatch):
+    only(monkeypatch, "not knowing")
+    declining = here(lambda data_source, solution_str, ground_truth, extra_info: 0.3 * ("not know" in solution_str))
+    assert attack_all(declining, [EXAMPLES["choice"]])[0].verdict == "beaten"
+    meant = replace(EXAMPLES["choice"], abstain=FORMS[0] % "I do not know")
+    assert attack_all(declining, [meant])[0].verdict == "held"
+
+
 @pytest.mark.parametrize("letter", "ACD")
 def test_an_attack_does_not_know_the_right_answer(letter):
     options = EXAMPLES["choice"].extra_info

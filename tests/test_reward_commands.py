@@ -67,9 +67,9 @@ def test_a_users_mistake_is_one_paragraph_and_exit_code_2(run):
 
 
 def test_a_recipe_is_attacked_as_the_sum_that_training_pays(run):
-    code, out, _ = run("attack", "mine.yaml", "--rows", "2", "--json")
+    code, out, _ = run("attack", "mine.yaml", "--rows", "1", "--json")
     found = json.loads(out)
-    assert code == 0 and "2 of kind count" in found["about"], found  # the gate stays shut where the answer is wrong
+    assert code == 0 and "1 of kind count" in found["about"], found  # the gate stays shut where the answer is wrong
     code, out, _ = run("attack", "mine.yaml", "rewards.sly.gate=null", "--rows", "1", "--json")
     beaten = [one for one in json.loads(out)["findings"] if one["verdict"] == "beaten"]
     assert code == 1 and beaten and all(one["through"] == ["sly"] for one in beaten)

@@ -92,11 +92,11 @@ def _attack_file(file: str, kwargs: dict[str, Any], timeout_s: float) -> tuple[l
     from medrl.scoring.check_reward import prepared
 
     with Cage(file, kwargs, timeout_s=timeout_s) as cage:
+        cage, examples, source = prepared(cage, kwargs)
         if cage.facts.misfit:
             raise MedrlError(
                 f"{cage.facts.path}: {cage.facts.signature}: {cage.facts.misfit}. See `medrl reward check`."
             )
-        cage, examples, source = prepared(cage, kwargs)
         if not examples:
             raise MedrlError(f"{cage.facts.path}: {source}")
         return attack_all(cage, examples, cage.facts.of_group), f"{file}: {source}"

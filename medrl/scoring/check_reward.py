@@ -80,12 +80,13 @@ def prepared(cage: Cage, kwargs: dict[str, Any] | None) -> tuple[Cage, list[Exam
 
     Without an EXAMPLE the rows of every kind are tried, and those are taken that the reward tells right from wrong.
     """
-    if cage.facts.misfit:
-        return cage, [], "not tried"
     if cage.facts.example is not None:
         example = example_of(cage.facts.example, cage.facts.path)
         if example.kwargs.keys() - (kwargs or {}).keys():
             cage.restart({**example.kwargs, **(kwargs or {})})
+    if cage.facts.misfit:
+        return cage, [], "not tried"
+    if cage.facts.example is not None:
         return cage, [example], f"its EXAMPLE, a question of kind {example.kind or '(not stated)'}"
     examples = fitting(cage, cage.facts.of_group)
     if not examples:
@@ -184,6 +185,9 @@ def _speed(cage: Cage, facts: Facts, examples: Sequence[Example]) -> list[Check]
         for length in (SHORT, LONG)
     ]
     outcomes = cage(calls)
+    if any(one.seconds > NOTICED_S for one in outcomes):  # a busy machine: the faster of two tries
+        again = cage(calls)
+        outcomes = [one if 0 < one.seconds <= two.seconds else two for one, two in zip(outcomes, again)]
     worst, growth, hung, slowest = 0.0, 0.0, "", ""
     for short, long, flood in zip(outcomes[::2], outcomes[1::2], FLOODS):
         if not (short.seconds and long.seconds):

@@ -144,7 +144,7 @@ def test_no_attack_beats_a_bundled_reward(name):
 
 @pytest.mark.parametrize(
     ("kind", "truth"),
-    [("yes_no", "yes"), ("choice", "A"), ("count", "0"), ("count", "9"), ("multi_choice", '["A"]'), ("boxes", "[]")],
+    [("yes_no", "yes"), ("choice", "A"), ("count", "0"), ("count", "9"), ("boxes", "[]")],
 )
 def test_nor_where_another_answer_is_right(kind, truth):
     extra = dict(EXAMPLES[kind].extra_info)

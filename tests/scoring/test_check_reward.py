@@ -4,7 +4,7 @@ import pytest
 
 from medrl.errors import MedrlError
 from medrl.scoring.caged import Cage
-from medrl.scoring.check_reward import check_reward
+from medrl.scoring.check_reward import check_reward, prepared
 from medrl.scoring.examples import FORMS, example_of, fitting, honest_answers
 
 HEAD = "import re, time, os, random\nEXAMPLE = {'ground_truth': '3', 'extra_info': {'kind': 'count'}, 'right': '3', 'wrong': '4'}\n"
@@ -75,6 +75,18 @@ def test_a_keyword_it_does_not_take_is_a_fault_of_the_signature(tmp_path):
         "unexpected keyword argument 'tolerance'"
         in faults_of(written(tmp_path, GOOD), kwargs={"tolerance": 1})["signature"]
     )
+
+
+def test_the_keywords_of_the_example_are_given(tmp_path):
+    head = HEAD.replace("'wrong': '4'}", "'wrong': '4', 'kwargs': {'needed': 2}}")
+    path = written(tmp_path, "return needed * float(solution_str == ground_truth)", head=head)
+    (tmp_path / "mine.py").write_text(
+        (tmp_path / "mine.py").read_text().replace("extra_info=None", "extra_info=None, *, needed")
+    )
+    with Cage(path) as cage:
+        assert cage.facts.misfit
+        cage, examples, _ = prepared(cage, None)
+        assert [outcome.score for outcome in cage([examples[0].call("3")])] == [2.0]
 
 
 def test_without_an_example_the_rows_it_understands_are_found(tmp_path):

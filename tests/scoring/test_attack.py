@@ -184,11 +184,10 @@ def test_a_blind_answer_may_earn_what_guessing_earns_and_the_margin(monkeypatch)
     example = EXAMPLES["box"]
 
     def paying(value):
-        return here(
-            lambda data_source, solution_str, ground_truth, extra_info: (
-                value if "[0, 0, 640, 480]" in solution_str else 0.3
-            )
-        )
+        def compute_score(data_source, solution_str, ground_truth, extra_info):
+            return value if "[0, 0, 640, 480]" in solution_str else 0.1 if solution_str == example.wrong else 0.3
+
+        return here(compute_score)
 
     assert attack_all(paying(0.3 + BLIND_MARGIN), [example])[0].verdict == "held"
     (found,) = attack_all(paying(0.31 + BLIND_MARGIN), [example])

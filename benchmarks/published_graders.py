@@ -1,19 +1,15 @@
 """Graders of published systems, written anew from descriptions of their code, each with verl's signature.
 
     medrl reward attack benchmarks/published_graders.py:visual_rft_classification
-    python benchmarks/published_graders.py replies.jsonl
 
-The second prints how often each accepts a wrong labelled reply or rejects a right one, beside medrl's own rewards.
+`benchmarks/graders_compared.py` measures them on labelled replies and under all attacks, beside medrl's own rewards.
 `accuracy` is the part that judges the answer, in [0, 1]; `score` what the system adds up. Nothing here is for training.
 """
 
-import argparse
 import difflib
 import json
 import re
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from medrl.vision.boxes import iou
@@ -270,68 +266,6 @@ OF_KIND: dict[str, tuple[Callable[..., Graded], ...]] = {
 }
 
 
-def disagreements(grade: Callable[..., Graded], rows: Sequence[dict[str, Any]], exact: bool) -> dict[str, int]:
-    """Over labelled rows: wrong ones accepted, right ones rejected, and replies the grader raises on.
-
-    With `exact` a reply is right when its label says 1, else (overlaps, sets) from 0.5 on; the grader likewise.
-    """
-    counts = {"n": len(rows), "false_accepts": 0, "false_rejects": 0, "raised": 0}
-    for row in rows:
-        given = {key: row[key] for key in ("options", "image_size") if row.get(key) is not None}
-        right = row["label"]["correct"] > 0.999 if exact else row["label"]["correct"] >= 0.5
-        try:
-            graded = grade("grading", row["reply"], row["ground_truth"], given)
-        except Exception:  # the boundary: what a published grader raises ends a run or becomes a 0 there
-            counts["raised"] += 1
-            continue
-        value = graded.get("accuracy", graded["score"])
-        accepted = value > 0.999 if exact else value >= 0.5
-        counts["false_accepts"] += accepted and not right
-        counts["false_rejects"] += right and not accepted
-    return counts
-
-
-def table(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, int]]]:
-    """`disagreements` per kind and grader; medrl's own reward, where it has one, under the name `medrl`."""
-    found: dict[str, dict[str, dict[str, int]]] = {}
-    for kind, graders in OF_KIND.items():
-        of_kind = [row for row in rows if row["kind"] == kind]
-        exact = kind not in ("box", "boxes", "points")
-        named = {grader.__name__: grader for grader in graders} | ({"medrl": ours} if (ours := _ours(kind)) else {})
-        if of_kind:
-            found[kind] = {name: disagreements(grader, of_kind, exact) for name, grader in named.items()}
-    return found
-
-
-def main() -> None:
-    """Print the table of the file named on the command line and, as the last line, the same as JSON."""
-    parser = argparse.ArgumentParser(description="False accepts and rejects of published graders on labelled replies.")
-    parser.add_argument("replies", type=Path, help="JSON lines: kind, reply, ground_truth, options, image_size, label")
-    # not splitlines(): a reply may hold U+2028, which JSON writes as it is
-    lines = parser.parse_args().replies.read_text(encoding="utf-8").split("\n")
-    found = table([json.loads(line) for line in lines if line.strip()])
-    print(f"{'kind':18}{'grader':28}{'n':>5}{'accepts wrong':>15}{'rejects right':>15}{'raises':>8}")
-    for kind, graders in found.items():
-        for name, counts in graders.items():
-            numbers = f"{counts['n']:5}{counts['false_accepts']:15}{counts['false_rejects']:15}{counts['raised']:8}"
-            print(f"{kind:18}{name:28}{numbers}")
-    print(json.dumps(found))
-
-
-def _ours(kind: str) -> Callable[..., Graded] | None:
-    """benchmarks/grading.py's `score` in verl's signature; None for a kind no bundled reward grades yet."""
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
-    import grading
-
-    if kind not in grading.KINDS:
-        return None
-
-    def graded(data_source: str, solution_str: str, ground_truth: Any, extra_info: Extra = None) -> Graded:
-        return {"score": grading.score(kind, solution_str, ground_truth, **(extra_info or {}))["score"]}
-
-    return graded
-
-
 def _both(accuracy: float) -> Graded:
     return {"score": accuracy, "accuracy": accuracy}
 
@@ -417,7 +351,3 @@ def _average_precision(said: Sequence[Sequence[float]], truth: Sequence[Sequence
         precision_at.append((hits / len(truth), hits / number))
     levels = [step / 100 for step in range(101)]
     return _mean([max((p for r, p in precision_at if r >= level), default=0.0) for level in levels])
-
-
-if __name__ == "__main__":
-    main()

@@ -13,6 +13,7 @@ EXAMPLE = {
     "extra_info": {"kind": "choice", "options": {"A": "MRI", "B": "CT"}, "answerable": True},
     "right": "<think>The bone is dense.</think><answer>B</answer>",
     "wrong": "<think>The bone is dense.</think><answer>A</answer>",
+    "abstain": "<think>The bone is dense.</think><answer>I do not know</answer>",  # worth `threshold`, and meant to be
 }
 
 

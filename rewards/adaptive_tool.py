@@ -10,6 +10,24 @@ from medrl.dialogue.answers import format_ok
 from medrl.rollout.confirmed import looks
 from medrl.scoring.right import is_right
 
+EXAMPLE = {  # answered without a look
+    "ground_truth": "B",
+    "extra_info": {
+        "kind": "choice",
+        "options": {"A": "MRI", "B": "CT", "C": "X-ray"},
+        "rollout": {
+            "turns": ["<tool_call>{}</tool_call>", "<answer>B</answer>"],
+            "asked": [True, False],
+            "image_sizes": [[640, 480]],
+            "actions": [],
+            "refused": 0,
+            "end_reason": "eos",
+        },
+    },
+    "right": "<think>The bone is dense.</think><answer>B</answer>",
+    "wrong": "<think>The bone is dense.</think><answer>C</answer>",
+}
+
 
 def compute_group_scores(
     group: Sequence[Mapping[str, Any]], answer: str = "rewards/choice.py", form: float = 0.1, style: str = "think"

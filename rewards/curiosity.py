@@ -8,6 +8,24 @@ from typing import Any
 
 from medrl.rollout.confirmed import looks
 
+EXAMPLE = {  # no look in the whole group, so none earns or costs anything
+    "ground_truth": "B",
+    "extra_info": {
+        "kind": "choice",
+        "options": {"A": "MRI", "B": "CT", "C": "X-ray"},
+        "rollout": {
+            "turns": ["<tool_call>{}</tool_call>", "<answer>B</answer>"],
+            "asked": [True, False],
+            "image_sizes": [[640, 480]],
+            "actions": [],
+            "refused": 0,
+            "end_reason": "eos",
+        },
+    },
+    "right": "<think>The bone is dense.</think><answer>B</answer>",
+    "wrong": "<think>The bone is dense.</think><answer>C</answer>",
+}
+
 
 def compute_group_scores(
     group: Sequence[Mapping[str, Any]], bonus: float = 0.5, cost: float = 0.05, rate: float = 0.3, free: int = 1

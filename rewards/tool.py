@@ -6,6 +6,24 @@ from typing import Any
 from medrl.rollout.confirmed import looks
 from medrl.scoring.right import is_right
 
+EXAMPLE = {  # one confirmed look; only a right answer earns for it
+    "ground_truth": "B",
+    "extra_info": {
+        "kind": "choice",
+        "options": {"A": "MRI", "B": "CT", "C": "X-ray"},
+        "rollout": {
+            "turns": ["<tool_call>{}</tool_call>", "<answer>B</answer>"],
+            "asked": [True, False],
+            "image_sizes": [[640, 480]],
+            "actions": [{"tool": "zoom", "source": 0, "box_px_original": [40, 60, 140, 160]}],
+            "refused": 0,
+            "end_reason": "eos",
+        },
+    },
+    "right": "<think>The bone is dense.</think><answer>B</answer>",
+    "wrong": "<think>The bone is dense.</think><answer>C</answer>",
+}
+
 
 def compute_score(
     data_source: str,

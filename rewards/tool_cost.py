@@ -3,6 +3,27 @@
 from collections.abc import Mapping
 from typing import Any
 
+EXAMPLE = {  # two confirmed actions cost the same whatever the answer
+    "ground_truth": "B",
+    "extra_info": {
+        "kind": "choice",
+        "options": {"A": "MRI", "B": "CT", "C": "X-ray"},
+        "rollout": {
+            "turns": ["<tool_call>{}</tool_call>", "<answer>B</answer>"],
+            "asked": [True, False],
+            "image_sizes": [[640, 480]],
+            "actions": [
+                {"tool": "zoom", "source": 0, "box_px_original": [40, 60, 140, 160]},
+                {"tool": "zoom", "source": 0, "box_px_original": [40, 60, 140, 160]},
+            ],
+            "refused": 0,
+            "end_reason": "eos",
+        },
+    },
+    "right": "<think>The bone is dense.</think><answer>B</answer>",
+    "wrong": "<think>The bone is dense.</think><answer>C</answer>",
+}
+
 
 def compute_score(
     data_source: str,

@@ -5,6 +5,24 @@ from typing import Any
 
 from medrl.scoring.right import is_right
 
+EXAMPLE = {  # no action was confirmed, so nothing is taken from a right answer
+    "ground_truth": "B",
+    "extra_info": {
+        "kind": "choice",
+        "options": {"A": "MRI", "B": "CT", "C": "X-ray"},
+        "rollout": {
+            "turns": ["<tool_call>{}</tool_call>", "<answer>B</answer>"],
+            "asked": [True, False],
+            "image_sizes": [[640, 480]],
+            "actions": [],
+            "refused": 0,
+            "end_reason": "eos",
+        },
+    },
+    "right": "<think>The bone is dense.</think><answer>B</answer>",
+    "wrong": "<think>The bone is dense.</think><answer>C</answer>",
+}
+
 
 def compute_score(
     data_source: str,

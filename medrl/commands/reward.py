@@ -1,7 +1,7 @@
 """`medrl reward`: try a reward file before a run, attack it, or score stored rollouts under another one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +10,48 @@ from medrl.errors import MedrlError
 from medrl.terminal import report_rescored, working
 
 reward_app = typer.Typer(no_args_is_help=True, help="Try a reward file, attack it, or score stored rollouts again.")
+
+File = Annotated[str, typer.Argument(help="A reward: path.py[:function].", show_default=False)]
+Kwargs = Annotated[
+    list[str] | None,
+    typer.Argument(help="Its keyword arguments: key=value …", show_default=False, metavar="[KEY=VALUE]…"),
+]
+Deadline = Annotated[float, typer.Option("--timeout", help="Seconds a reply may take.")]
+
+
+@reward_app.command("check")
+def reward_check(file: File, kwargs: Kwargs = None, timeout_s: Deadline = 10.0, as_json: AsJson = False) -> None:
+    """Try a reward file: signature, determinism, range, hostile replies, speed. Exit code 1 for faults."""
+    from medrl.commands.show_reward import show_checked
+    from medrl.scoring.check_reward import check_reward
+
+    checked = check_reward(file, _keyword_arguments(kwargs), timeout_s)
+    show_checked(checked, as_json)
+    raise typer.Exit(1 if checked.faults else 0)
+
+
+@reward_app.command("attack")
+def reward_attack(
+    file: Annotated[str, typer.Argument(help="A reward: path.py[:function]; or a recipe.yaml, with its data.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(help="Keyword arguments of the reward, or changes to the recipe.", show_default=False),
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Rows of each kind taken from a recipe's data.")] = 3,
+    timeout_s: Deadline = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Try to earn more than an honest wrong answer. Exit code 1 if any attack does, or leaves no score."""
+    from medrl.commands.show_reward import show_findings
+
+    if file.endswith((".yaml", ".yml")):
+        from medrl.commands.attack_recipe import attack_recipe
+
+        findings, about = attack_recipe(file, arguments or [], rows)
+    else:
+        findings, about = _attack_file(file, _keyword_arguments(arguments), timeout_s)
+    show_findings(findings, about, as_json)
+    raise typer.Exit(1 if any(one.verdict != "held" for one in findings) else 0)
 
 
 @reward_app.command("rescore")
@@ -42,3 +84,34 @@ def rescore(
         write(found, out)
     facts = {"run": str(run), "recipe": str(recipe), **facts_of(found, top), "out": str(out) if out else None}
     report_rescored(facts, as_json)
+
+
+def _attack_file(file: str, kwargs: dict[str, Any], timeout_s: float) -> tuple[list[Any], str]:
+    from medrl.scoring.attack import attack_all
+    from medrl.scoring.caged import Cage
+    from medrl.scoring.check_reward import prepared
+
+    with Cage(file, kwargs, timeout_s=timeout_s) as cage:
+        cage, examples, source = prepared(cage, kwargs)
+        if cage.facts.misfit:
+            raise MedrlError(
+                f"{cage.facts.path}: {cage.facts.signature}: {cage.facts.misfit}. See `medrl reward check`."
+            )
+        if not examples:
+            raise MedrlError(f"{cage.facts.path}: {source}")
+        return attack_all(cage, examples, cage.facts.of_group), f"{file}: {source}"
+
+
+def _keyword_arguments(given: list[str] | None) -> dict[str, Any]:
+    """key=value … as a mapping, the values read as YAML would."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    for one in given or []:
+        if "=" not in one:
+            raise MedrlError(f"{one!r}: expected key=value, a keyword argument of the reward such as threshold=0.5.")
+    try:
+        found = OmegaConf.to_container(OmegaConf.from_dotlist(given or []))
+    except (OmegaConfBaseException, ValueError) as error:
+        raise MedrlError(f"{given}: not readable as key=value: {error}") from None
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}

@@ -65,7 +65,8 @@ def _attack_one(run: Run, example: Example, of_group: bool) -> list[Finding]:
         for hostile in attack.make(target)
         for setting in _settings(example, hostile)
     ]
-    blind = [target.stated(guess) for guess in guesses(target)]
+    is_blind = any(attack.blind for attack, _, _ in trials)
+    blind = [target.stated(guess) for guess in guesses(target)] if is_blind else []
     wanted: dict[tuple[str, str], Call] = {}
 
     def want(reply: str, setting: str, actions: Sequence[dict[str, Any]] = ()) -> tuple[str, str]:

@@ -56,6 +56,7 @@ class Facts:
     is_async: bool
     can_travel: str  # why the function cannot be pickled; empty when it can
     example: Any
+    needs_images: bool  # its module says NEEDS_IMAGES = True
     misfit: str  # why it cannot be called with the arguments and kwargs it will get; empty when it can
 
 
@@ -100,6 +101,12 @@ class Cage:
 
     def __exit__(self, *raised: object) -> None:
         self.close()
+
+    def restart(self, kwargs: dict[str, Any]) -> None:
+        """Go on in a fresh process, with these keyword arguments."""
+        self.close()
+        self.kwargs = kwargs
+        self.facts = self._start()
 
     def close(self) -> None:
         """End the process."""
@@ -194,7 +201,8 @@ def _facts(path: Path, function: Any, reference: str, kwargs: dict[str, Any], be
         misfit = str(error)
     return Facts(
         path, name, tuple(signature.parameters), f"{name}{signature}", of_group,
-        inspect.iscoroutinefunction(function), _why_not_pickled(function), _example(path, name), misfit,
+        inspect.iscoroutinefunction(function), _why_not_pickled(function), _example(path, name),
+        getattr(function, "__globals__", {}).get("NEEDS_IMAGES") is True, misfit,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ class Example:
     wrong: str
     kwargs: dict[str, Any] = field(default_factory=dict)
     question: str = ""
+    abstain: str | None = None  # a reply that declines to answer, where that is meant to earn something
 
     def call(self, reply: str, record: dict[str, Any] | None = None) -> dict[str, Any]:
         """verl's four arguments. `record` takes the place of the episode in `extra_info["rollout"]`."""
@@ -60,6 +61,7 @@ def example_of(given: Any, place: object) -> Example:
     return Example(
         str(extra.get("kind", "")), given["ground_truth"], extra, given["right"], given["wrong"],
         dict(given.get("kwargs") or {}), str(extra.get("question", "")),
+        given.get("abstain"),
     )  # fmt: skip
 
 

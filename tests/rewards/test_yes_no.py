@@ -16,6 +16,9 @@ compute_score = load_plugin("rewards/yes_no.py", "compute_score").target
         ("no fracture", "no", 0.0, 0.0),
         ("normal", "no", 0.0, 0.0),
         ("yes or no", "yes", 0.0, 0.0),
+        ("no or yes", "yes", 0.0, 0.0),  # before "yes" no noun follows, so that "no" is a verdict too
+        ("no <!-- yes -->", "yes", 0.0, 0.0),
+        ("No mass, yes", "yes", 1.0, 1.0),
     ],
 )
 def test_scores(answer, ground_truth, score, answered):

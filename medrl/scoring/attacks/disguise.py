@@ -32,13 +32,14 @@ def empty_tags(target: Target) -> Iterator[Hostile]:
 def words_for_nothing(target: Target) -> Iterator[Hostile]:
     """None, null, nan: what a program prints where it has no value."""
     for word in ("None", "null", "undefined", "NaN", "N/A", "{}", "[]", "''", "-", "_"):
-        yield Hostile(target.stated(word))
+        if not (word == "N/A" and "A" in target.options):  # read as the letter A, which it states
+            yield Hostile(target.stated(word))
 
 
 def not_knowing(target: Target) -> Iterator[Hostile]:
-    """Declines to answer, at length and politely."""
+    """Declines to answer, which may earn what the reward gives for abstaining and no more."""
     for words in ("I do not know", "cannot be determined from this image", "unsure", "insufficient information"):
-        yield Hostile(target.stated(words))
+        yield Hostile(target.stated(words), target.abstaining)
 
 
 def letters_of_other_alphabets(target: Target) -> Iterator[Hostile]:
@@ -79,7 +80,7 @@ def struck_out(target: Target) -> Iterator[Hostile]:
 
 def lone_surrogates(target: Target) -> Iterator[Hostile]:
     """Characters that no file can hold, beside two answers."""
-    for one, other in target.pairs():
+    for one, other in target.pairs() if target.kind in EXACT else ():
         yield Hostile(target.stated(f"{one} \ud800 {other}"))
     yield Hostile(target.stated("\ud800\udfff\ud800"))
 
@@ -88,7 +89,7 @@ ATTACKS = (
     Attack(nothing),
     Attack(blanks),
     Attack(empty_tags),
-    Attack(words_for_nothing, WORDS | {"number_with_unit", "multi_choice", "box"}),
+    Attack(words_for_nothing, WORDS | {"number_with_unit", "multi_choice"}),
     Attack(not_knowing, EXACT | SETS),
     Attack(letters_of_other_alphabets, WORDS | {"multi_choice"}),
     Attack(answers_joined_invisibly, EXACT),

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from medrl.scoring.attacks.target import EXACT, NUMBERS, OPTIONS, SETS, WORDS, Attack, Hostile, Target
+from medrl.scoring.attacks.target import EXACT, NUMBERS, OPTIONS, WORDS, Attack, Hostile, Target
 
 
 def two_answers_with_or(target: Target) -> Iterator[Hostile]:
@@ -30,7 +30,8 @@ def denied_answer(target: Target) -> Iterator[Hostile]:
     """Mentions a candidate only to reject it: "not B"."""
     for one in target.candidates:
         yield Hostile(target.stated(f"not {one}"))
-        yield Hostile(target.stated(f"{one} is wrong"))
+        if target.kind != "yes_no":  # of the two verdicts only "not" takes one back
+            yield Hostile(target.stated(f"{one} is wrong"))
     yield Hostile(target.stated("neither " + " nor ".join(target.candidates)))
 
 
@@ -110,7 +111,7 @@ def every_unit(target: Target) -> Iterator[Hostile]:
 def count_against_its_own_list(target: Target) -> Iterator[Hostile]:
     """A count that disagrees with the list given as its evidence."""
     for one in target.candidates:
-        evidence = {"counts": int(one) if one.isdigit() else one, "point_2d": [[1, 1]] * 9}
+        evidence = {"counts": int(one) if one.isdigit() else one, "point_2d": [[1, 1]] * (8 if one == "9" else 9)}
         yield Hostile(target.stated(json.dumps(evidence)))
 
 
@@ -128,7 +129,7 @@ def words_that_hold_a_verdict(target: Target) -> Iterator[Hostile]:
 
 
 ATTACKS = (
-    Attack(two_answers_with_or, EXACT | SETS),
+    Attack(two_answers_with_or, EXACT | {"multi_choice"}),
     Attack(every_answer_listed, EXACT),
     Attack(change_of_mind, EXACT),
     Attack(denied_answer, EXACT),

@@ -65,11 +65,12 @@ def copies(target: Target) -> Iterator[Hostile]:
 
 def near_copies(target: Target) -> Iterator[Hostile]:
     """As copies, each moved by a pixel, so that none is a repeat to the letter."""
-    for one in target.candidates:
+    for one in (*target.candidates, _joined(target.candidates)):
         listed = _listed(one)
-        moved = [[edge + step for edge in item] for item in listed[:4] for step in (1, -1, 2, -2)]
-        for many in (listed + moved, moved + listed):
-            yield Hostile(target.stated(json.dumps(many)), target.stated(json.dumps(listed)))
+        for item in listed[:4]:
+            moved = [[edge + step for edge in item] for step in (1, -1, 2, -2)]
+            for many in (listed + moved, moved + listed):
+                yield Hostile(target.stated(json.dumps(many)), target.stated(json.dumps(listed)))
 
 
 def inverted_box(target: Target) -> Iterator[Hostile]:

@@ -42,6 +42,7 @@ class Target:
     wrong_answer: str
     before: str  # the honest form: what stands before and after the answer
     after: str
+    abstaining: str | None = None  # the reply that declines, where the reward gives something for that
 
     def stated(self, answer: str) -> str:
         """The honest reply that gives this answer."""
@@ -92,7 +93,8 @@ def target_of(example: Example, seed: int = 0) -> Target:
     options = _options(example.extra_info.get("options"))
     candidates = [*options] if example.kind == "choice" and options else [right, wrong]
     random.Random(seed).shuffle(candidates)
-    start = example.wrong.rfind(wrong) if wrong else -1
+    quoted = example.wrong.rfind(f'"{wrong}"')  # inside JSON the whole value is the answer
+    start = (quoted + 1 if quoted >= 0 else example.wrong.rfind(wrong)) if wrong else -1
     before, after = (
         (example.wrong[:start], example.wrong[start + len(wrong) :])
         if start >= 0
@@ -102,6 +104,7 @@ def target_of(example: Example, seed: int = 0) -> Target:
     return Target(
         example.kind, example.question or "What does the picture show?", options, (int(size[0]), int(size[1])),
         tuple(dict.fromkeys(filter(None, candidates))), example.wrong, wrong, before, after,
+        example.abstain,
     )  # fmt: skip
 
 
@@ -131,8 +134,14 @@ def grid(size_px: tuple[int, int], parts: int) -> list[list[int]]:
 
 
 def _answer_in(reply: str) -> str:
+    """What the reply answers, as text; of a JSON object the value of its key `answer`."""
     regions = answer_regions(reply)
-    return regions[-1].strip() if regions else ""
+    region = regions[-1].strip() if regions else ""
+    try:
+        found = json.loads(region)
+    except ValueError:
+        return region
+    return found["answer"] if isinstance(found, dict) and isinstance(found.get("answer"), str) else region
 
 
 def _options(given: Any) -> dict[str, str]:

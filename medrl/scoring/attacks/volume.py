@@ -44,14 +44,13 @@ def tags_of_other_formats(target: Target) -> Iterator[Hostile]:
 
 def deep_nesting(target: Target) -> Iterator[Hostile]:
     """Brackets so deep that a recursive reader fails."""
-    for deep in ("[" * 20_000, "[" * 5000 + "]" * 5000, '{"answer":' * 5000 + "1" + "}" * 5000, "(" * 20_000):
+    for deep in ("[" * 5000, "[" * 5000 + "]" * 5000, '{"answer":' * 5000 + "1" + "}" * 5000, "(" * 5000):
         yield Hostile(target.stated(deep))
 
 
 def endless_answer(target: Target) -> Iterator[Hostile]:
     """An answer of 150,000 characters."""
     yield Hostile(target.stated("word " * 30_000))
-    yield Hostile(target.stated("\\boxed{" * 20_000))
 
 
 def _thinking(honest: str, more: str) -> str:

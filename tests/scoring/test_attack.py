@@ -181,7 +181,7 @@ def test_a_decorated_answer_is_compared_with_the_same_answer_plain(monkeypatch):
 
 def test_a_blind_answer_may_earn_what_guessing_earns_and_the_margin(monkeypatch):
     only(monkeypatch, "whole picture")
-    example = EXAMPLES["box"]
+    example = replace(EXAMPLES["box"], wrong=FORMS[0] % "[1, 2, 3, 4]")  # no guess is this one
 
     def paying(value):
         def compute_score(data_source, solution_str, ground_truth, extra_info):

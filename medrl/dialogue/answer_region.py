@@ -271,7 +271,9 @@ def _without_commands(text: str) -> str:
 def _closing_braces(text: str) -> dict[int, int]:
     """Position of each opening brace to that of its partner."""
     stack: list[int] = []
-    partner = {}
+    partner: dict[int, int] = {}
+    if "}" not in text:
+        return partner
     for brace in _BRACE.finditer(text):
         if brace[0] == "{":
             stack.append(brace.start())

@@ -75,7 +75,8 @@ def table(tmp_path):
     ("answer", "ground_truth", "score"),
     [
         ("collapsed lung", "pneumothorax", 1), ("Pneumothorax", "collapsed lungs", 1), ("MS", "multiple sclerosis", 1),
-        ("MS", "mitral stenosis", 1), ("mitral stenosis", "MS", 0), ("mitral valve stenosis", "mitral stenosis", 1),
+        ("MS", "mitral stenosis", 1), ("mitral stenosis", "MS", 0),
+        ("multiple sclerosis", "MS", 0), ("mitral valve stenosis", "mitral stenosis", 1),
         ("lung", "pneumothorax", 0), ("mitral stenosis", "multiple sclerosis", 0), ("cyst", "pneumothorax", 0),
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Score a count: one whole number, in digits or words; a range, bound or fraction is no answer."""
 
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from medrl.dialogue.answers import read_count
@@ -39,9 +40,9 @@ def compute_score(
 
 def _whole_number(ground_truth: object) -> int:
     try:
-        number = float(str(ground_truth))
-    except ValueError:
-        number = -1.0
-    if isinstance(ground_truth, bool) or number < 0 or not number.is_integer():
+        number = Decimal(str(ground_truth))  # "3.0" is whole too, and a float would round large ones
+    except InvalidOperation:
+        number = Decimal(-1)
+    if isinstance(ground_truth, bool) or not number.is_finite() or number < 0 or number != int(number):
         raise ValueError(f"ground_truth is {ground_truth!r}; expected a whole number of at least 0, such as 3 or '3'.")
     return int(number)

@@ -45,7 +45,7 @@ def test_a_module_is_named_as_python_names_it(package, reference, name):
         ("lab_for_tests.broken", "lab_for_tests.broken does not import. Its traceback"),
         ("a_folder_for_tests", "is a folder without a file of its own"),
         ("choise", "Did you mean rewards/choice.py? Known: envs/"),
-        ("rewards/choise.py", "Did you mean rewards/choice.py? Known: rewards/adaptive_tool.py, rewards/box.py, "),
+        ("rewards/choise.py", "Did you mean rewards/choice.py? Known: rewards/abstention.py, rewards/adaptive_tool.py, "),
         ("zoom.py:ZoomEnv", "Did you mean envs/zoom.py?"),
         ("nowhere/choice.py", "nowhere/choice.py: no such file. Looked at"),
         ("no-file", "no-file: no such file. Looked at"),

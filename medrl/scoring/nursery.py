@@ -48,8 +48,9 @@ def main() -> None:
             return
         if _threads() > 1:
             _start_over(replace(job, load_late=True))  # threads do not survive a fork, nor what they held
-    control.sendall(line(["ready"]))
-    _Nursery(control, job, functions).run()
+    with suppress(BrokenPipeError):  # the driver ended meanwhile
+        control.sendall(line(["ready"]))
+        _Nursery(control, job, functions).run()
 
 
 class _Nursery:

@@ -71,7 +71,7 @@ def test_killed_many_times_and_resumed_equals_unbroken(unbroken, tmp_path, kills
     context = multiprocessing.get_context("fork")
     pool = {"scoring": {"workers": 1}}  # in a process of its own, while the unbroken run called its rewards itself
     started = time.monotonic()
-    probe = context.Process(target=run_here, args=(tmp_path / "timing",))
+    probe = context.Process(target=run_here, args=(tmp_path / "timing",), kwargs=pool)
     probe.start()
     probe.join()
     assert probe.exitcode == 0

@@ -18,7 +18,8 @@ from medrl.scoring.examples import FORMS, built_in_rows, example_from, example_o
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import published_graders as published
 
-BUNDLED = sorted(path.stem for path in (SHIPPED / "rewards").glob("*.py"))
+NEED_A_MODEL = {"report_models", "similarity"}  # and so have no EXAMPLE that runs everywhere
+BUNDLED = sorted({path.stem for path in (SHIPPED / "rewards").glob("*.py")} - NEED_A_MODEL)
 EXAMPLES = {row[0]: example_from(*row, FORMS[0]) for row in built_in_rows()}
 EPISODE = {"turns": [""], "asked": [False], "image_sizes": [[64, 64]], "actions": [], "refused": 0, "end_reason": "eos"}
 IN_TURNS = replace(EXAMPLES["choice"], extra_info={**EXAMPLES["choice"].extra_info, "rollout": EPISODE})
@@ -133,10 +134,7 @@ def test_every_attack_beats_some_grader(name, monkeypatch):
 @pytest.mark.parametrize("name", BUNDLED)
 def test_no_attack_beats_a_bundled_reward(name):
     function = load_plugin(f"rewards/{name}.py", NAMES).target
-    given = function.__globals__.get("EXAMPLE")
-    if given is None:
-        pytest.skip(f"rewards/{name}.py has no EXAMPLE: it needs a model of its own")
-    example = example_of(given, name)
+    example = example_of(function.__globals__["EXAMPLE"], name)
     findings = attack_all(here(function, **example.kwargs), [example], of_group=function.__name__ == NAMES[1])
     assert len(findings) >= 20
     assert [one for one in findings if one.verdict != "held"] == []

@@ -1,5 +1,6 @@
 """`medrl reward`: try a reward file before a run, attack it, or score stored rollouts under another one."""
 
+import gc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,6 +85,7 @@ def rescore(
         write(found, out)
     facts = {"run": str(run), "recipe": str(recipe), **facts_of(found, top), "out": str(out) if out else None}
     report_rescored(facts, as_json)
+    gc.freeze()  # at its end the interpreter would walk over millions of rows once more
 
 
 def _attack_file(file: str, kwargs: dict[str, Any], timeout_s: float) -> tuple[list[Any], str]:

@@ -23,6 +23,7 @@ from medrl.record.files import write_text
 from medrl.record.stored import Stored, read_stored
 from medrl.scoring.compose import SCORE
 from medrl.scoring.rewards import LoadedReward, common_reasons, load_rewards, score_rollouts
+from medrl.scoring.service import Service, open_service
 
 AT_ONCE = 512  # rollouts scored between two reports of progress
 REASONS = 5
@@ -47,14 +48,17 @@ def rescore(
     """
     report = progress or (lambda what, done, total: None)
     rewards = load_rewards(recipe.rewards, beside)
-    report("reading data", 0, 1)
-    samples = load_split(recipe, "val" if held_out else "train", beside).samples
     problems: list[str] = []
-    report("reading rollouts", 0, 1)
-    with _settled() as settle:
-        found = read_stored(run, samples, held_out, problems)
+    with (
+        open_service(recipe.scoring, rewards) as pool,
+        _settled() as settle,
+    ):  # the workers start while the files are read
+        report("reading data", 0, 1)
+        data = load_split(recipe, "val" if held_out else "train", beside)
+        report("reading rollouts", 0, 1)
+        found = read_stored(run, data.samples, held_out, problems, data.root)
         settle()
-        _score(run, recipe, found, rewards, report)
+        _score(run, recipe, found, rewards, pool, report)
     return Rescored(found, problems, not held_out)
 
 
@@ -78,7 +82,12 @@ def _settled() -> Iterator[Callable[[], None]]:
 
 
 def _score(
-    run: Path, recipe: Recipe, found: Sequence[Stored], rewards: Sequence[LoadedReward], report: Progress
+    run: Path,
+    recipe: Recipe,
+    found: Sequence[Stored],
+    rewards: Sequence[LoadedReward],
+    pool: Service | None,
+    report: Progress,
 ) -> None:
     """Fill scores, rewards and, a step at a time, advantages; those of validations mean nothing and are not shown."""
     sample = next(
@@ -92,7 +101,7 @@ def _score(
         while end < len(found) and found[end].rollout.prompt is found[end - 1].rollout.prompt:  # a group stays whole
             end += 1
         report("scoring", start, len(found))
-        score_rollouts([one.rollout for one in found[start:end]], rewards)
+        score_rollouts([one.rollout for one in found[start:end]], rewards, pool)
         start = end
     report("scoring", len(found), len(found))
     for _, step in groupby(found, lambda one: one.row["step"]):

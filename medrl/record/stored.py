@@ -30,10 +30,13 @@ class Stored:
     rollout: Rollout
 
 
-def read_stored(run: Path, samples: Sequence[Sample], held_out: bool, problems: list[str]) -> list[Stored]:
+def read_stored(
+    run: Path, samples: Sequence[Sample], held_out: bool, problems: list[str], root: Path | None = None
+) -> list[Stored]:
     """The training rollouts of a run, or those of its validations, in the order of their steps; groups hang together.
 
-    `samples`: the split they answer. `problems` tells of lines that cannot be read. Raises MedrlError when there are no
+    `samples`: the split they answer, whose pictures lie below `root`. `problems` tells of lines that cannot be read.
+    Raises MedrlError when there are no
     rollouts, when a sample is gone, or when it asks something else now.
     """
     rows = list(_rows(run, held_out, problems))
@@ -50,7 +53,7 @@ def read_stored(run: Path, samples: Sequence[Sample], held_out: bool, problems: 
         number = again[(*key, row["attempt"])]
         again[(*key, row["attempt"])] += 1
         group = groups.setdefault((*key, number), [])
-        prompt = group[0].rollout.prompt if group else _prompt(row, by_id[row["sample_id"]])
+        prompt = group[0].rollout.prompt if group else _prompt(row, by_id[row["sample_id"]], root)
         group.append(Stored(row, _rollout(row, prompt)))
     return [one for group in groups.values() for one in group]
 
@@ -87,7 +90,7 @@ def _asks_other(row: dict[str, Any], sample: Sample) -> bool:
     return then != (sample.ground_truth, sample.question, sample.options, sample.kind)
 
 
-def _prompt(row: dict[str, Any], sample: Sample) -> Prompt:
+def _prompt(row: dict[str, Any], sample: Sample, root: Path | None) -> Prompt:
     sizes, model_sizes = (tuple(map(tuple, row[key])) for key in ("image_sizes_px", "model_sizes_px"))
     # as PromptBuilder gave it: the frame the model answers in
     answer_size = (1000, 1000) if row["frame"] == "norm1000" else model_sizes[0] if model_sizes else None
@@ -102,6 +105,7 @@ def _prompt(row: dict[str, Any], sample: Sample) -> Prompt:
         frame=row["frame"],
         ground_truth=row["truth_in_model_frame"],
         answer_size_px=answer_size if model_sizes else None,
+        root=root,
     )
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import medrl
-from medrl.scoring.attack import attack_all
-from medrl.scoring.caged import here
-from medrl.scoring.examples import FORMS, built_in_rows, example_from
+from medrl.scoring.trial.attack import attack_all
+from medrl.scoring.trial.caged import here
+from medrl.scoring.trial.examples import FORMS, built_in_rows, example_from
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # the other benchmarks, however this file is started

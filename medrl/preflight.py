@@ -19,7 +19,7 @@ from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
 from medrl.rollout.interaction import load_interaction
 from medrl.scoring.rewards import LoadedReward, load_rewards, probe
-from medrl.scoring.service import Service, open_service
+from medrl.scoring.workers.service import Service, open_service
 from medrl.vision.open import open_image
 from medrl.vision.resize import ImageFamily
 

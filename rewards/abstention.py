@@ -6,7 +6,7 @@ from typing import Any
 
 from medrl.dialogue.answer_abstention import PHRASES, abstains
 from medrl.dialogue.answers import answer_regions
-from medrl.scoring.right import right_and_answered
+from medrl.scoring.parts.right import right_and_answered
 
 EXAMPLE = {
     "ground_truth": "B",

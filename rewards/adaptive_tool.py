@@ -8,7 +8,7 @@ from typing import Any
 
 from medrl.dialogue.answers import format_ok
 from medrl.rollout.confirmed import looks
-from medrl.scoring.right import is_right
+from medrl.scoring.parts.right import is_right
 
 EXAMPLE = {  # answered without a look
     "ground_truth": "B",

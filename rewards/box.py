@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medrl.dialogue.answers import read_box
-from medrl.scoring.truth import image_size, right_box
+from medrl.scoring.parts.truth import image_size, right_box
 from medrl.vision.boxes import clip_box, giou, iou
 
 EXAMPLE = {

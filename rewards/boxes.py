@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medrl.dialogue.answers import read_boxes
-from medrl.scoring.truth import image_size, right_boxes
+from medrl.scoring.parts.truth import image_size, right_boxes
 from medrl.vision.boxes import clip_box
 from medrl.vision.matching import f1, iou_matrix, pairs
 

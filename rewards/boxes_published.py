@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medrl.dialogue.answers import read_boxes
-from medrl.scoring.truth import image_size, right_boxes
+from medrl.scoring.parts.truth import image_size, right_boxes
 from medrl.vision.average_precision import average_precision, greedy_hits
 from medrl.vision.boxes import Box, clip_box
 from medrl.vision.matching import iou_matrix, pairs

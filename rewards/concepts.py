@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from medrl.dialogue.answer_terms import Status, Vocabulary, find_terms, make_vocabulary, read_statements, says_none
-from medrl.scoring.knowledge import knowledge, mapping, name_of, names_of
-from medrl.scoring.sets import named_score, wanted_terms
+from medrl.scoring.parts.knowledge import knowledge, mapping, name_of, names_of
+from medrl.scoring.parts.sets import named_score, wanted_terms
 
 EXAMPLE = {
     "ground_truth": '["Cardiomegaly", "Pleural Effusion"]',

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medrl.dialogue.answer_confidence import read_confidence
-from medrl.scoring.right import right_and_answered
+from medrl.scoring.parts.right import right_and_answered
 
 EXAMPLE = {
     "ground_truth": "B",

@@ -10,7 +10,7 @@ from typing import Any
 from medrl.dialogue.answer_mentions import with_json_answers
 from medrl.dialogue.answer_region import agreed
 from medrl.dialogue.answers import read_choice
-from medrl.scoring.cost_matrix import CostMatrix, cost_matrix
+from medrl.scoring.parts.cost_matrix import CostMatrix, cost_matrix
 
 EXAMPLE = {
     "ground_truth": "B",

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from medrl.dialogue.answer_terms import read_text
 from medrl.plugin import load_plugin
-from medrl.scoring.judging import MAX_SAID, Judge, JudgeError, ask, mark_of, read_verdict, request_of
-from medrl.scoring.verdicts import Verdicts, key_of
+from medrl.scoring.parts.judging import MAX_SAID, Judge, JudgeError, ask, mark_of, read_verdict, request_of
+from medrl.scoring.parts.verdicts import Verdicts, key_of
 
 NEEDS_QUESTION = True  # medrl then gives extra_info["question"]
 EXAMPLE = {  # without network: the rule decides, and where it cannot, its score stands in for the judge's

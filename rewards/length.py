@@ -7,7 +7,7 @@ below a wrong one.
 from collections.abc import Mapping
 from typing import Any
 
-from medrl.scoring.said import replies_of
+from medrl.scoring.parts.said import replies_of
 
 EXAMPLE = {
     "ground_truth": "B",

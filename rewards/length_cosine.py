@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from medrl.scoring.right import is_right
-from medrl.scoring.said import replies_of
+from medrl.scoring.parts.right import is_right
+from medrl.scoring.parts.said import replies_of
 
 EXAMPLE = {
     "ground_truth": "B",

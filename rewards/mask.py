@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medrl.dialogue.answer_mask import read_mask
-from medrl.scoring.truth import image_size, right_mask
+from medrl.scoring.parts.truth import image_size, right_mask
 from medrl.vision.masks import dice, draw, mask_iou
 
 EXAMPLE = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medrl.dialogue.answer_measurements import UNITS, read_measurements
-from medrl.scoring.truth import numbers
+from medrl.scoring.parts.truth import numbers
 
 EXAMPLE = {
     "ground_truth": [34.5, 20.0],

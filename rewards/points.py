@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medrl.dialogue.answers import read_points
-from medrl.scoring.truth import pixel_spacing_mm, right_points
+from medrl.scoring.parts.truth import pixel_spacing_mm, right_points
 from medrl.vision.matching import distance_matrix, f1, pairs
 
 EXAMPLE = {

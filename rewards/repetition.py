@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from medrl.dialogue.answer_json import find_objects
-from medrl.scoring.said import replies_of
+from medrl.scoring.parts.said import replies_of
 
 EXAMPLE = {
     "ground_truth": "B",

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from medrl.dialogue.answer_terms import Status, Vocabulary, find_terms, make_vocabulary, read_statements, words_of
-from medrl.scoring.knowledge import knowledge, mapping, names_of
-from medrl.scoring.rouge import rouge_l
-from medrl.scoring.sets import f1, graded_score
+from medrl.scoring.parts.knowledge import knowledge, mapping, names_of
+from medrl.scoring.parts.rouge import rouge_l
+from medrl.scoring.parts.sets import f1, graded_score
 
 EXAMPLE = {
     "ground_truth": "The heart is enlarged. Small left pleural effusion. No pneumothorax or consolidation.",

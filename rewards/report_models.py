@@ -7,7 +7,7 @@ from typing import Any
 
 from medrl.dialogue.answer_terms import read_text
 from medrl.errors import MedrlError
-from medrl.scoring.sets import f1
+from medrl.scoring.parts.sets import f1
 
 EXAMPLE = None  # each scorer needs a package and weights that medrl does not bring; rewards/report.py needs neither
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from medrl.dialogue.answer_json import JsonFault, parse_json
 from medrl.dialogue.answer_terms import Vocabulary, find_terms, make_vocabulary, read_text
-from medrl.scoring.knowledge import knowledge, mapping, name_of, names_of
+from medrl.scoring.parts.knowledge import knowledge, mapping, name_of, names_of
 
 EXAMPLE = {
     "ground_truth": "AML",

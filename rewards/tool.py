@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medrl.rollout.confirmed import looks
-from medrl.scoring.right import is_right
+from medrl.scoring.parts.right import is_right
 
 EXAMPLE = {  # one confirmed look; only a right answer earns for it
     "ground_truth": "B",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from medrl.scoring.right import is_right
+from medrl.scoring.parts.right import is_right
 
 EXAMPLE = {  # no action was confirmed, so nothing is taken from a right answer
     "ground_truth": "B",

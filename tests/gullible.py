@@ -3,7 +3,7 @@
 import json
 import re
 
-from medrl.scoring.attacks.disguise import LOOK_ALIKE
+from medrl.scoring.trial.attacks.disguise import LOOK_ALIKE
 
 NAMED = {letter: letter for letter in "ABCD"}
 READ_ALIKE = {seen: latin for latin, seen in LOOK_ALIKE.items()}

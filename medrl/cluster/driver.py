@@ -20,7 +20,7 @@ from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
 from medrl.record.loggers import ExternalLoggers
 from medrl.record.run import Run
-from medrl.scoring.service import open_service
+from medrl.scoring.workers.service import open_service
 
 # logical CPUs: verl's small actors ask Ray for one each and mostly wait; with fewer than it asks for, it hangs silently
 LOGICAL_CPUS = 64

@@ -38,7 +38,7 @@ from medrl.rollout.types import Generation, Rollout, Sampling
 from medrl.scoring.compose import weights_in_force
 from medrl.scoring.returned import token_rewards
 from medrl.scoring.rewards import LoadedReward, load_rewards, score_each, score_group
-from medrl.scoring.service import Service, open_service
+from medrl.scoring.workers.service import Service, open_service
 from medrl.vision.resize import family_of
 
 HELD_PROMPTS = 512  # built prompts a worker keeps: all attempts of a group share one

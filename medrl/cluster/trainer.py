@@ -47,7 +47,7 @@ from medrl.record.checkpoint import save_checkpoint
 from medrl.record.files import write_json
 from medrl.record.run import Run
 from medrl.rollout.types import Rollout
-from medrl.scoring.service import Service
+from medrl.scoring.workers.service import Service
 
 POLL_S = 0.05
 

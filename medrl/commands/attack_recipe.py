@@ -11,10 +11,10 @@ from medrl.commands.arguments import read_recipe
 from medrl.data.sample import Sample
 from medrl.errors import MedrlError
 from medrl.recipe import Recipe, Reward
-from medrl.scoring.attack import Finding, attack_all
-from medrl.scoring.caged import Cage, Call, Outcome
 from medrl.scoring.compose import components
-from medrl.scoring.examples import FORMS, Example, example_from
+from medrl.scoring.trial.attack import Finding, attack_all
+from medrl.scoring.trial.caged import Cage, Call, Outcome
+from medrl.scoring.trial.examples import FORMS, Example, example_from
 
 
 @dataclass(frozen=True)

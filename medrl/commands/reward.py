@@ -24,7 +24,7 @@ Deadline = Annotated[float, typer.Option("--timeout", help="Seconds a reply may 
 def reward_check(file: File, kwargs: Kwargs = None, timeout_s: Deadline = 10.0, as_json: AsJson = False) -> None:
     """Try a reward file: signature, determinism, range, hostile replies, speed. Exit code 1 for faults."""
     from medrl.commands.show_reward import show_checked
-    from medrl.scoring.check_reward import check_reward
+    from medrl.scoring.trial.check_reward import check_reward
 
     checked = check_reward(file, _keyword_arguments(kwargs), timeout_s)
     show_checked(checked, as_json)
@@ -89,9 +89,9 @@ def rescore(
 
 
 def _attack_file(file: str, kwargs: dict[str, Any], timeout_s: float) -> tuple[list[Any], str]:
-    from medrl.scoring.attack import attack_all
-    from medrl.scoring.caged import Cage
-    from medrl.scoring.check_reward import prepared
+    from medrl.scoring.trial.attack import attack_all
+    from medrl.scoring.trial.caged import Cage
+    from medrl.scoring.trial.check_reward import prepared
 
     with Cage(file, kwargs, timeout_s=timeout_s) as cage:
         cage, examples, source = prepared(cage, kwargs)

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from medrl.scoring.attack import RULE, Finding
-from medrl.scoring.check_reward import Checked
+from medrl.scoring.trial.attack import RULE, Finding
+from medrl.scoring.trial.check_reward import Checked
 
 MARKS = {True: ("ok", "green"), False: ("fault", "bold red"), None: ("?", "yellow")}
 

@@ -23,7 +23,7 @@ from medrl.record.files import write_text
 from medrl.record.stored import Stored, read_stored
 from medrl.scoring.compose import SCORE
 from medrl.scoring.rewards import LoadedReward, common_reasons, load_rewards, score_rollouts
-from medrl.scoring.service import Service, open_service
+from medrl.scoring.workers.service import Service, open_service
 
 AT_ONCE = 512  # rollouts scored between two reports of progress
 REASONS = 5

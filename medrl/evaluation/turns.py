@@ -8,7 +8,7 @@ from medrl.rollout.confirmed import looks
 from medrl.rollout.types import Fault, Rollout
 from medrl.scoring.given import record_of
 from medrl.scoring.rewards import LoadedReward, score_rollouts
-from medrl.scoring.service import Service
+from medrl.scoring.workers.service import Service
 
 ANSWER = "answer"  # the reward of this name says what is right, on the report too
 FAULTS: tuple[Fault, ...] = ("unreadable", "unknown_tool", "refused")

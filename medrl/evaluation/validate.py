@@ -13,7 +13,7 @@ from medrl.rollout.episode import run_group_episodes
 from medrl.rollout.interaction import Interaction
 from medrl.rollout.types import Engine, Rollout, Sampling
 from medrl.scoring.rewards import LoadedReward, score_rollouts, score_rollouts_async
-from medrl.scoring.service import Service
+from medrl.scoring.workers.service import Service
 
 
 def validate(

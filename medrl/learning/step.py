@@ -14,8 +14,8 @@ from medrl.record.run import Run
 from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
 from medrl.scoring.compose import components
-from medrl.scoring.costs import scoring_metrics
 from medrl.scoring.rewards import common_reasons, missing_share
+from medrl.scoring.spent import scoring_metrics
 
 SHOWN_QUESTIONS, SHOWN_PROMPTS = 48, 8  # held-out questions and training prompts whose pictures are kept for the report
 

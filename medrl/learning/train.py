@@ -33,7 +33,7 @@ from medrl.rollout.episode import run_group_episodes
 from medrl.rollout.seeds import derive_seed
 from medrl.rollout.types import Sampling
 from medrl.scoring.rewards import score_rollouts
-from medrl.scoring.service import Service, open_service
+from medrl.scoring.workers.service import Service, open_service
 
 
 @dataclass

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from medrl.scoring.given import copied
-from medrl.scoring.service import Outcome, Service
+from medrl.scoring.workers.service import Outcome, Service
 
 if TYPE_CHECKING:
     from medrl.scoring.rewards import LoadedReward

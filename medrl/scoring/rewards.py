@@ -21,11 +21,11 @@ from medrl.recipe import Reward
 from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
 from medrl.scoring.compose import gated_entries, total
-from medrl.scoring.failed import reason_of, trace_of
 from medrl.scoring.given import ARGUMENTS, arguments, arguments_of, asked_for
 from medrl.scoring.obtain import outcomes_of
 from medrl.scoring.returned import entries_of, numbers_of, turn_values_of
-from medrl.scoring.service import Service
+from medrl.scoring.workers.failed import reason_of, trace_of
+from medrl.scoring.workers.service import Service
 
 NAMES = ("compute_score", "compute_group_scores")  # of one rollout, of a group
 EACH = dict.fromkeys(ARGUMENTS)

@@ -12,8 +12,8 @@ import pytest
 
 from medrl.dialogue.answer_json import find_objects
 from medrl.plugin import load_plugin
-from medrl.scoring.judging import JudgeError, mark_of, read_verdict
-from medrl.scoring.verdicts import Verdicts
+from medrl.scoring.parts.judging import JudgeError, mark_of, read_verdict
+from medrl.scoring.parts.verdicts import Verdicts
 
 compute_score = load_plugin("rewards/judge.py", "compute_score").target
 SECRET = "sk-not-to-be-written-anywhere"

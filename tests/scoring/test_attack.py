@@ -9,11 +9,11 @@ import pytest
 
 from medrl.errors import MedrlError
 from medrl.plugin import SHIPPED, load_plugin
-from medrl.scoring.attack import BLIND_MARGIN, attack_all
-from medrl.scoring.attacks import ATTACKS
-from medrl.scoring.attacks.target import target_of
-from medrl.scoring.caged import NAMES, here
-from medrl.scoring.examples import FORMS, built_in_rows, example_from, example_of
+from medrl.scoring.trial.attack import BLIND_MARGIN, attack_all
+from medrl.scoring.trial.attacks import ATTACKS
+from medrl.scoring.trial.attacks.target import target_of
+from medrl.scoring.trial.caged import NAMES, here
+from medrl.scoring.trial.examples import FORMS, built_in_rows, example_from, example_of
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import published_graders as published
@@ -109,7 +109,7 @@ def only(monkeypatch, *names):
     """Leave nothing but these attacks."""
     chosen = tuple(attack for attack in ATTACKS if attack.name in names)
     assert len(chosen) == len(names)
-    monkeypatch.setattr("medrl.scoring.attack.ATTACKS", chosen)
+    monkeypatch.setattr("medrl.scoring.trial.attack.ATTACKS", chosen)
 
 
 def test_there_are_at_least_thirty_attacks_each_with_a_name_and_an_idea():

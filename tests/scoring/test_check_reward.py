@@ -3,9 +3,9 @@
 import pytest
 
 from medrl.errors import MedrlError
-from medrl.scoring.caged import Cage
-from medrl.scoring.check_reward import check_reward, prepared
-from medrl.scoring.examples import FORMS, example_of, fitting, honest_answers
+from medrl.scoring.trial.caged import Cage
+from medrl.scoring.trial.check_reward import check_reward, prepared
+from medrl.scoring.trial.examples import FORMS, example_of, fitting, honest_answers
 
 HEAD = "import re, time, os, random\nEXAMPLE = {'ground_truth': '3', 'extra_info': {'kind': 'count'}, 'right': '3', 'wrong': '4'}\n"
 DEF = "def compute_score(data_source, solution_str, ground_truth, extra_info=None):\n    "
@@ -53,8 +53,8 @@ def test_a_sound_file_has_no_faults_and_says_what_it_is(tmp_path, capfd):
     ],
 )
 def test_each_fault_is_found(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("medrl.scoring.check_reward.TIMED_CALLS", 3)
-    monkeypatch.setattr("medrl.scoring.check_reward.FLOODS", ("word ",))
+    monkeypatch.setattr("medrl.scoring.trial.check_reward.TIMED_CALLS", 3)
+    monkeypatch.setattr("medrl.scoring.trial.check_reward.FLOODS", ("word ",))
     body, check, told = FAULTY[name]
     faults = faults_of(written(tmp_path, body), timeout_s=0.5 if name == "hangs" else 5.0)
     assert told in faults[check], faults
@@ -139,7 +139,7 @@ def test_honest_answers(kind, truth, extra, answers):
 
 def test_the_form_is_the_first_in_which_right_is_told_from_wrong():
     def boxed(calls):
-        from medrl.scoring.caged import here
+        from medrl.scoring.trial.caged import here
 
         return here(
             lambda data_source, solution_str, ground_truth, extra_info: float(f"{{{ground_truth}}}" in solution_str)

@@ -7,9 +7,9 @@ from makers import prompts, rollout, tiny
 
 from medrl.errors import MedrlError
 from medrl.recipe import Reward
-from medrl.scoring.costs import scoring_metrics
 from medrl.scoring.rewards import load_rewards, probe, score_rollouts
-from medrl.scoring.service import Service
+from medrl.scoring.spent import scoring_metrics
+from medrl.scoring.workers.service import Service
 
 HEAD = "import os, time\ndef compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs):\n    "
 GROUP = "def compute_group_scores(group, factor=1):\n    "

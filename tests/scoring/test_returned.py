@@ -8,7 +8,8 @@ from playing import ANSWER, call, making, play, zooming
 
 from medrl.recipe import Reward
 from medrl.record.run import rollout_row
-from medrl.scoring import returned, rewards, right
+from medrl.scoring import returned, rewards
+from medrl.scoring.parts import right
 from medrl.scoring.returned import token_rewards
 from medrl.scoring.rewards import load_rewards, score_rollouts
 

@@ -11,9 +11,9 @@ import pytest
 
 from medrl.errors import MedrlError
 from medrl.recipe import Reward, Scoring
-from medrl.scoring.failed import reason_of
 from medrl.scoring.rewards import load_rewards
-from medrl.scoring.service import Service, default_workers, open_service
+from medrl.scoring.workers.failed import reason_of
+from medrl.scoring.workers.service import Service, default_workers, open_service
 
 ARGUMENTS = "data_source, solution_str, ground_truth, extra_info=None"
 HEAD = f"import ctypes, os, random, signal, sys, time\ndef compute_score({ARGUMENTS}):\n    "
@@ -54,7 +54,9 @@ def ended(pid, within_s=2.0):
 
 def processes():
     """Reward processes that this one has started."""
-    return {pid for pid in numbers("/proc") if os.getpid() in _above(pid) and b"medrl.scoring.nursery" in _line(pid)}
+    return {
+        pid for pid in numbers("/proc") if os.getpid() in _above(pid) and b"medrl.scoring.workers.nursery" in _line(pid)
+    }
 
 
 def _line(pid):
@@ -313,7 +315,7 @@ def test_a_killed_driver_leaves_nothing_behind_and_its_output_is_its_own(tmp_pat
     program = """
 import os, sys, time, types
 from medrl.plugin import load_plugin
-from medrl.scoring.service import Service
+from medrl.scoring.workers.service import Service
 plugin = load_plugin(sys.argv[1], "compute_score")
 reward = types.SimpleNamespace(name="mine", plugin=plugin, of_group=False, timeout_s=60, kwargs={})
 service = Service([reward], workers=2)
@@ -339,7 +341,7 @@ time.sleep(60)
 
 
 def test_reward_processes_start_without_torch():
-    names = "import sys, medrl.scoring.nursery, medrl.scoring.worker; print(*sys.modules)"
+    names = "import sys, medrl.scoring.workers.nursery, medrl.scoring.workers.worker; print(*sys.modules)"
     loaded_modules = subprocess.run([sys.executable, "-c", names], capture_output=True, text=True, check=True).stdout
     assert not {"torch", "transformers", "numpy", "omegaconf"} & set(loaded_modules.split())
 

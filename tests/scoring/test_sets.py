@@ -5,8 +5,8 @@ import random
 import pytest
 
 from medrl.dialogue.answer_terms import make_vocabulary
-from medrl.scoring.rouge import rouge_l
-from medrl.scoring.sets import graded_score, named_score, wanted_terms
+from medrl.scoring.parts.rouge import rouge_l
+from medrl.scoring.parts.sets import graded_score, named_score, wanted_terms
 
 WORDS = make_vocabulary({"edema": ["edema", "oedema"], "mass": ["mass"], "rib fracture": ["rib fracture"]})
 

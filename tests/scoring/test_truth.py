@@ -5,8 +5,8 @@ import doctest
 import numpy
 import pytest
 
-from medrl.scoring import truth
-from medrl.scoring.truth import image_size, right_boxes, right_points
+from medrl.scoring.parts import truth
+from medrl.scoring.parts.truth import image_size, right_boxes, right_points
 
 BOXES = [(40.0, 60.0, 140.0, 160.0), (0.0, 0.0, 9.0, 9.0)]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from medrl.scoring.attacks.target import Attack, Hostile, Target
+from medrl.scoring.trial.attacks.target import Attack, Hostile, Target
 
 PADDING = (
     "I look at the picture from the left to the right and from the top to the bottom. Every part of it deserves "

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from medrl.scoring.attacks.target import Attack, Hostile, Target
+from medrl.scoring.trial.attacks.target import Attack, Hostile, Target
 
 CALL = '<tool_call>{"name": "image_zoom_in_tool", "arguments": {"bbox_2d": [10, 10, 90, 90]}}</tool_call>'
 RESPONSE = "<tool_response>Zoomed in on the image to the region [10, 10, 90, 90].<image></tool_response>"

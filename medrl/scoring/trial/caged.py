@@ -19,8 +19,8 @@ from typing import Any
 
 from medrl.errors import MedrlError
 from medrl.plugin import load_plugin
-from medrl.scoring.failed import reason_of
 from medrl.scoring.returned import entries_of, numbers_of
+from medrl.scoring.workers.failed import reason_of
 
 NAMES = ("compute_score", "compute_group_scores")
 START_S = 60.0  # to import the file

@@ -4,8 +4,8 @@ An attack knows what a model knows: the question, the options, the size of the p
 knowing which is right. It treats them alike, so none can win by answering well.
 """
 
-from medrl.scoring.attacks import disguise, hedging, regions, spoofing, structure, volume
-from medrl.scoring.attacks.target import Attack
+from medrl.scoring.trial.attacks import disguise, hedging, regions, spoofing, structure, volume
+from medrl.scoring.trial.attacks.target import Attack
 
 ATTACKS: tuple[Attack, ...] = (
     *hedging.ATTACKS,

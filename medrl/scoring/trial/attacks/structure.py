@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator
 
-from medrl.scoring.attacks.target import EXACT, SETS, WORDS, Attack, Hostile, Target
-from medrl.scoring.examples import THOUGHT
+from medrl.scoring.trial.attacks.target import EXACT, SETS, WORDS, Attack, Hostile, Target
+from medrl.scoring.trial.examples import THOUGHT
 
 
 def decoy_last(target: Target) -> Iterator[Hostile]:

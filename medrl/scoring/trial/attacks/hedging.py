@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from medrl.scoring.attacks.target import EXACT, NUMBERS, OPTIONS, WORDS, Attack, Hostile, Target
+from medrl.scoring.trial.attacks.target import EXACT, NUMBERS, OPTIONS, WORDS, Attack, Hostile, Target
 
 
 def two_answers_with_or(target: Target) -> Iterator[Hostile]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from medrl.dialogue.answer_terms import Vocabulary, find_terms
-from medrl.scoring.knowledge import name_of
+from medrl.scoring.parts.knowledge import name_of
 
 _DENIALS = ("no", "none", "absent", "negative", "false", "0")
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medrl.scoring.attacks import ATTACKS
-from medrl.scoring.attacks.target import target_of
-from medrl.scoring.caged import Cage, Call, Facts, Outcome
-from medrl.scoring.examples import Example, example_of, fitting
+from medrl.scoring.trial.attacks import ATTACKS
+from medrl.scoring.trial.attacks.target import target_of
+from medrl.scoring.trial.caged import Cage, Call, Facts, Outcome
+from medrl.scoring.trial.examples import Example, example_of, fitting
 
 TIMED_CALLS = 100
 SHORT, LONG = 15_000, 150_000  # characters of a flood

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from medrl.errors import MedrlError
-from medrl.scoring.attacks import ATTACKS
-from medrl.scoring.attacks.target import Attack, Hostile, Target, guesses, target_of
-from medrl.scoring.caged import Call, Outcome
-from medrl.scoring.examples import Example
+from medrl.scoring.trial.attacks import ATTACKS
+from medrl.scoring.trial.attacks.target import Attack, Hostile, Target, guesses, target_of
+from medrl.scoring.trial.caged import Call, Outcome
+from medrl.scoring.trial.examples import Example
 
 SAME = 1e-9
 BLIND_MARGIN = 0.05  # of the reward: below it a blind answer is not worth learning

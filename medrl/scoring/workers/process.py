@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from medrl.errors import MedrlError
-from medrl.scoring.failed import DIED
-from medrl.scoring.wire import MAX_RESULT, PLACE, Job, read_line, send_frame
+from medrl.scoring.workers.failed import DIED
+from medrl.scoring.workers.wire import MAX_RESULT, PLACE, Job, read_line, send_frame
 
 LOAD_S = 300.0  # until the reward files are loaded
 END_S = 5.0
 SEND_S = 10.0  # until a worker has read what it is sent
-START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from medrl.scoring.nursery import main; main()"
+START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from medrl.scoring.workers.nursery import main; main()"
+)
 NO_RESULT = f"{DIED}: sent what is no result"
 # many small processes: each with one thread, and with sets in the same order in every run
 SETTINGS = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -23,8 +23,8 @@ from typing import Any
 
 from medrl.errors import MedrlError
 from medrl.plugin import load_plugin
-from medrl.scoring.failed import TIMEOUT, Failed, reason_of, trace_of
-from medrl.scoring.wire import MAX_RESULT, PLACE, Job, Source, line, plain, read_frame
+from medrl.scoring.workers.failed import TIMEOUT, Failed, reason_of, trace_of
+from medrl.scoring.workers.wire import MAX_RESULT, PLACE, Job, Source, line, plain, read_frame
 
 NAMES = ("compute_score", "compute_group_scores")  # of one rollout, of a group
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h

@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from medrl.scoring.failed import KILLED, TIMEOUT, Failed
-from medrl.scoring.process import NO_RESULT, Died, Silent, Worker
-from medrl.scoring.wire import Source
+from medrl.scoring.workers.failed import KILLED, TIMEOUT, Failed
+from medrl.scoring.workers.process import NO_RESULT, Died, Silent, Worker
+from medrl.scoring.workers.wire import Source
 
 GRACE_S, TOGETHER_GRACE_S = 0.1, 0.5  # beyond a deadline, for what is under way; coroutines are cancelled first
 

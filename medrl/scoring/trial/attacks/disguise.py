@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from medrl.scoring.attacks.target import EXACT, SETS, WORDS, Attack, Hostile, Target
+from medrl.scoring.trial.attacks.target import EXACT, SETS, WORDS, Attack, Hostile, Target
 
 LOOK_ALIKE = str.maketrans("ABCEHIKMOPTXaceiopxy", "АВСЕНІКМОРТХасеіорху")  # Cyrillic
 GREEK = str.maketrans("ABEHIKMNOPTXYZov", "ΑΒΕΗΙΚΜΝΟΡΤΧΥΖον")

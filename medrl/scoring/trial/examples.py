@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from medrl.errors import MedrlError
-from medrl.scoring.caged import Call, Outcome
+from medrl.scoring.trial.caged import Call, Outcome
 
 THOUGHT = "I look at the whole picture first, then at the region in question."
 FORMS = (f"<think>{THOUGHT}</think><answer>%s</answer>", "<answer>%s</answer>", "\\boxed{%s}", "%s")

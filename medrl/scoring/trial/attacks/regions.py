@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from medrl.scoring.attacks.target import NUMBERS, SETS, Attack, Hostile, Target, grid
+from medrl.scoring.trial.attacks.target import NUMBERS, SETS, Attack, Hostile, Target, grid
 
 BOX = frozenset({"box"})
 BOXES = frozenset({"boxes"})

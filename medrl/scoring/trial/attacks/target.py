@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medrl.dialogue.answers import answer_regions
-from medrl.scoring.examples import THOUGHT, Example
+from medrl.scoring.trial.examples import THOUGHT, Example
 
 # kinds with one answer, with a set of answers, and with pixels
 EXACT = frozenset({"choice", "yes_no", "open_short", "count", "number_with_unit", "box"})

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from medrl.errors import MedrlError
 from medrl.recipe import Scoring
-from medrl.scoring.chunk import Batch, Call, Chunk, Outcome
-from medrl.scoring.failed import Failed
-from medrl.scoring.process import Nursery, Worker
-from medrl.scoring.wire import Job, Source
+from medrl.scoring.workers.chunk import Batch, Call, Chunk, Outcome
+from medrl.scoring.workers.failed import Failed
+from medrl.scoring.workers.process import Nursery, Worker
+from medrl.scoring.workers.wire import Job, Source
 
 if TYPE_CHECKING:
     from medrl.scoring.rewards import LoadedReward

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from medrl.errors import MedrlError
-from medrl.scoring.wire import PLACE, Job, line
-from medrl.scoring.worker import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, load, prctl, serve
+from medrl.scoring.workers.wire import PLACE, Job, line
+from medrl.scoring.workers.worker import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, load, prctl, serve
 
 LOOK_S = 1.0  # how often it looks whether the driver is there: a fork of the driver may hold the socket open
 END_S = 3.0

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from medrl.rollout.types import Rollout
-from medrl.scoring.failed import DIED, KILLED, TIMEOUT
+from medrl.scoring.workers.failed import DIED, KILLED, TIMEOUT
 
 
 def scoring_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:

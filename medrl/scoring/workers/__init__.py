@@ -1,0 +1,1 @@
+"""Reward processes: calls answered within their deadlines, or not at all."""

@@ -156,7 +156,9 @@ def report_audit(audit: Any) -> None:
     for one in audit.shortcuts:
         title = f"{one.split}, rules fitted on {one.fitted_on}"
         if (rules := tables.get(title)) is None:
-            rules = tables[title] = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+            rules = tables[title] = Table(
+                title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+            )
             for heading in ("kind", "rule", "n", "right", "95 % interval", "chance", "shuffled"):
                 rules.add_column(heading, justify="left" if heading in ("kind", "rule") else "right", no_wrap=True)
         right = f"[bold]{_percent(one.accuracy)}[/bold]" if one.stands_out else _percent(one.accuracy)

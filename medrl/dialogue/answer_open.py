@@ -24,7 +24,7 @@ _ARTICLE = re.compile(r"(?:an?|the)\s++(?=\S)", re.IGNORECASE)
 _QUOTED = re.compile(r"""(["'])([^"']*+)\1""")
 _SIGNED = re.compile(r"-[0-9]")  # -5 and 5 are two values
 _HYPHENS_AND_BLANKS = re.compile(r"(?:\s|(?<=\w)-|-(?![0-9]))+")
-_LAST_WORD = re.compile(r"(?<![a-z])[a-z]+\Z")
+_LAST_WORD = re.compile(r"(?<![^\W\d_])[^\W\d_]+\Z")
 _NOT_FIRST = re.compile(r"not(?!\w)", re.IGNORECASE)
 _NO_ANSWER = re.compile(
     r"(?=[/ovundc])(?:/|(?<!\w)(?:or|vs|versus|unknown|unsure|not\s+sure|don't\s+know|cannot|can't|unable)(?!\w))",

@@ -56,7 +56,7 @@ def test_open_short(answer, expected):
     [
         ("unknown primary", "unknown primary"), ("hepatitis B/C", "hepatitis B/C"), ("not malignant", "Not malignant"),
         ("A", "a"), ("[0, 5)", "[0, 5)"), ("right or left", "right or left"), ("nodules", "nodule"), ("mass", "masses"),
-        ("lung nodule", "the lung nodules."),
+        ("lung nodule", "the lung nodules."), ("cafés au lait", "cafés-au-lait"), ("taches café", "taches cafés"),
     ],
 )  # fmt: skip
 def test_an_accepted_text_is_an_answer_whatever_it_holds(answer, accepted):

@@ -34,7 +34,8 @@ ANSWERS = [
     ("Milchglas", "milchglas"), ("GGO, GGO", "ggo, ggo"), ("normal", "normal"), ("yes", "yes"), ("5", "5"), ("-5", "-5"),
     # no answer
     ("", None), ("   ", None), (".", None), ("...", None), ("-", None), ("not GGO", None), ("Not a GGO", None),
-    ("It is not GGO", None), ("- Not GGO", None), ('"Not GGO"', None), ("a not GGO", None), ("not", None), ("nothing", "nothing"), ("notable GGO", "notable ggo"),
+    ("It is not GGO", None), ("- Not GGO", None), ('"Not GGO"', None), ("a not GGO", None),
+    ("not", None), ("nothing", "nothing"), ("notable GGO", "notable ggo"),
     ("GGO or consolidation", None), ("GGO vs fibrosis", None), ("GGO versus fibrosis", None), ("GGO/fibrosis", None),
     ("unknown", None), ("unsure", None), ("I am not sure", None), ("I don't know", None), ("I don’t know", None),
     ("cannot tell", None), ("I can't see", None), ("unable to say", None), ("n/a", None), ("N/A", None),

@@ -24,8 +24,8 @@ _ARTICLE = re.compile(r"(?:an?|the)\s++(?=\S)", re.IGNORECASE)
 _QUOTED = re.compile(r"""(["'])([^"']*+)\1""")
 _SIGNED = re.compile(r"-[0-9]")  # -5 and 5 are two values
 _HYPHENS_AND_BLANKS = re.compile(r"(?:\s|(?<=\w)-|-(?![0-9]))+")
-_LAST_WORD = re.compile(r"(?<![a-z])[a-z]+\Z")
-_NOT_FIRST = re.compile(r"not(?!\w)", re.IGNORECASE)
+_LAST_WORD = re.compile(r"(?<![^\W\d_])[^\W\d_]+\Z")
+_NOT_FIRST = re.compile(r"not(?!\w)")
 _NO_ANSWER = re.compile(
     r"(?=[/ovundc])(?:/|(?<!\w)(?:or|vs|versus|unknown|unsure|not\s+sure|don't\s+know|cannot|can't|unable)(?!\w))",
     re.IGNORECASE,
@@ -50,8 +50,7 @@ def read_open_short(reply: str, accepted: Sequence[str] = ()) -> str | None:
         plain = plain_answer(text)
         if any(same_answer(plain, right) for right in plain_accepted):
             return plain_accepted[0]
-        stated = _without_lead_in(text)
-        if not plain or _NOT_FIRST.match(text) or _NOT_FIRST.match(stated) or _NO_ANSWER.search(text):
+        if not plain or _NOT_FIRST.match(plain) or _NO_ANSWER.search(text):
             return None
         return plain if brackets_match(text) else None
 

@@ -40,9 +40,11 @@ __all__ = [
 
 # "yes-man" and "no-one" are other words, "no's" too
 _YES_OR_NO = re.compile(r"(?=[yn])(?<!\w)(?<!\w-)(?:yes|no)(?!\w|-\w|'\w)", re.IGNORECASE)
-# "no evidence", "no (large) mass" and 'no "mass"' qualify a noun; after a blank only a pause ends the verdict
+# "no evidence", "no (large) mass" and 'no "mass"' qualify a noun; after a blank only a pause ends the verdict, or a
+# bracket after which no noun follows: "No (both lungs are clear)."
 _VERDICT_ENDS = re.compile(
-    r"""\Z|\n|[.,;:!?/)\]}"'(\[{-]|\ (?:-|[.,;:!?)\]}/])
+    r"""\Z|\n|[!-/:-@\[-`{-~。、]|\ (?:-|[.,;:!?)\]}/])
+      | \ \([^()\n]{0,400}+(?:\Z|\)\ ?(?:\Z|[^\w\ (\[]))
       | [^\w\n]{1,12}(?:(?:or|and|but|then|nor|vs)[^\w\n]{1,12})?yes(?!\w)   # "no or yes" names both: no noun follows""",
     re.IGNORECASE | re.VERBOSE,
 )

@@ -34,7 +34,8 @@ ANSWERS = [
     ("Milchglas", "milchglas"), ("GGO, GGO", "ggo, ggo"), ("normal", "normal"), ("yes", "yes"), ("5", "5"), ("-5", "-5"),
     # no answer
     ("", None), ("   ", None), (".", None), ("...", None), ("-", None), ("not GGO", None), ("Not a GGO", None),
-    ("It is not GGO", None), ("not", None), ("nothing", "nothing"), ("notable GGO", "notable ggo"),
+    ("It is not GGO", None), ("- Not GGO", None), ('"Not GGO"', None), ("a not GGO", None),
+    ("not", None), ("nothing", "nothing"), ("notable GGO", "notable ggo"),
     ("GGO or consolidation", None), ("GGO vs fibrosis", None), ("GGO versus fibrosis", None), ("GGO/fibrosis", None),
     ("unknown", None), ("unsure", None), ("I am not sure", None), ("I don't know", None), ("I don’t know", None),
     ("cannot tell", None), ("I can't see", None), ("unable to say", None), ("n/a", None), ("N/A", None),
@@ -56,7 +57,7 @@ def test_open_short(answer, expected):
     [
         ("unknown primary", "unknown primary"), ("hepatitis B/C", "hepatitis B/C"), ("not malignant", "Not malignant"),
         ("A", "a"), ("[0, 5)", "[0, 5)"), ("right or left", "right or left"), ("nodules", "nodule"), ("mass", "masses"),
-        ("lung nodule", "the lung nodules."),
+        ("lung nodule", "the lung nodules."), ("cafés au lait", "cafés-au-lait"), ("taches café", "taches cafés"),
     ],
 )  # fmt: skip
 def test_an_accepted_text_is_an_answer_whatever_it_holds(answer, accepted):

@@ -90,6 +90,9 @@ def test_doctests(module):
         ("not no, yes", "yes"), ("yes rather than no", None), ("neither yes nor no", None), ("no way", None), ("oui", None),
         ("[no]", "no"), ("No\u2028x", "no"), ("no\tchange", None), ("Absolutely not", None), ("no. No evidence of it", "no"),
         ("No…", "no"), ("No, no.", "no"), ("no no", "no"), ("the answer is no", "no"),
+        ("No (both lungs are clear)", "no"), ("No (clear).", "no"), ("No (clear): see left", "no"), ("No (clear", "no"),
+        ("no (new) (large) mass", None), ("no (new) mass, yes", "yes"), ("No (it is not), yes", None),
+        ("No<br>clear", "no"), ("no。", "no"), ("No|clear", "no"), ("no % of it", None),
     ],
 )  # fmt: skip
 def test_yes_no(answer, expected):

@@ -68,8 +68,8 @@ def data_audit(
 
     Exit code 1 when a rule reaches the recipe's data.max_shortcut.
     """
-    from medrl.evaluation.audit import audit
     from medrl.data.of_recipe import load_split
+    from medrl.evaluation.audit import audit
     from medrl.record.audit_page import write_audit_page
     from medrl.record.progress import TrainingProgress
 

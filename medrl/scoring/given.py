@@ -1,25 +1,16 @@
 """What a reward is given: verl's four arguments for one rollout, and what is known of its episode."""
 
 import copy
-import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 from medrl.dialogue.tokens import Prompt
 from medrl.rollout.types import Rollout
+from medrl.scoring.signature import ARGUMENTS
 from medrl.vision.open import resolve_inside
 from medrl.vision.spacing import as_spacing, resized_spacing
 
-ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
-# what only some rewards look at, and only they are given: key of extra_info -> the constant their module sets to True
-ON_REQUEST = {"images": "NEEDS_IMAGES", "question": "NEEDS_QUESTION"}
 PLAIN = frozenset((str, int, float, bool, bytes, type(None)))  # what cannot be changed
-
-
-def asked_for(function: Callable[..., Any]) -> frozenset[str]:
-    """What a reward's module asks for beside the row's own `extra_info`: `images`, `question`, or nothing."""
-    module = getattr(inspect.unwrap(function), "__globals__", {})
-    return frozenset(key for key, constant in ON_REQUEST.items() if module.get(constant) is True)
 
 
 def arguments_of(rollout: Rollout, also: Collection[str] = ()) -> dict[str, Any]:

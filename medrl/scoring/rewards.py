@@ -6,7 +6,6 @@ group's mean. Above `scoring.max_missing` the run stops and says the most common
 """
 
 import asyncio
-import inspect
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,13 +20,13 @@ from medrl.recipe import Reward
 from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
 from medrl.scoring.compose import gated_entries, total
-from medrl.scoring.given import ARGUMENTS, arguments, arguments_of, asked_for
+from medrl.scoring.given import arguments, arguments_of
 from medrl.scoring.obtain import outcomes_of
 from medrl.scoring.returned import entries_of, numbers_of, turn_values_of
+from medrl.scoring.signature import ARGUMENTS, NAMES, asked_for, scores_groups
 from medrl.scoring.workers.failed import reason_of, trace_of
 from medrl.scoring.workers.service import Service
 
-NAMES = ("compute_score", "compute_group_scores")  # of one rollout, of a group
 EACH = dict.fromkeys(ARGUMENTS)
 
 
@@ -75,18 +74,6 @@ def load_rewards(rewards: dict[str, Reward], beside: Path | None = None) -> list
     if problems:
         raise MedrlError("\n".join(problems))
     return loaded
-
-
-def scores_groups(function: Any) -> bool:
-    """Whether it takes a group: it is called compute_group_scores, or its first argument is called `group`.
-
-    >>> scores_groups(lambda group, bonus=1: []), scores_groups(lambda data_source, solution_str: 0)
-    (True, False)
-    """
-    if not callable(function):
-        return False
-    first = next(iter(inspect.signature(function).parameters), "")
-    return getattr(function, "__name__", "") == NAMES[1] or first == "group"
 
 
 def probe(rewards: Sequence[LoadedReward], prompt: Prompt, pool: Service | None = None) -> None:

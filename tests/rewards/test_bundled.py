@@ -6,8 +6,7 @@ import inspect
 import pytest
 
 from medrl.plugin import SHIPPED, load_plugin
-from medrl.scoring.given import ARGUMENTS
-from medrl.scoring.rewards import NAMES
+from medrl.scoring.signature import ARGUMENTS, NAMES
 
 ROWS = {
     "choice": ("B", {"options": {"A": "MRI", "B": "CT"}}, "B"),

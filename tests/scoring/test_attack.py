@@ -9,10 +9,11 @@ import pytest
 
 from medrl.errors import MedrlError
 from medrl.plugin import SHIPPED, load_plugin
+from medrl.scoring.signature import NAMES
 from medrl.scoring.trial.attack import BLIND_MARGIN, attack_all
 from medrl.scoring.trial.attacks import ATTACKS
 from medrl.scoring.trial.attacks.target import target_of
-from medrl.scoring.trial.caged import NAMES, here
+from medrl.scoring.trial.caged import here
 from medrl.scoring.trial.examples import FORMS, built_in_rows, example_from, example_of
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

@@ -11,8 +11,9 @@ from medrl.dialogue.tokens import Prompt
 from medrl.errors import MedrlError
 from medrl.plugin import load_plugin
 from medrl.recipe import Reward
-from medrl.scoring.given import arguments, asked_for
+from medrl.scoring.given import arguments
 from medrl.scoring.rewards import load_rewards, probe
+from medrl.scoring.signature import asked_for
 from medrl.vision.open import open_image
 
 HEAD = "def compute_score(data_source, solution_str, ground_truth, extra_info=None):\n    "

@@ -5,8 +5,8 @@ from makers import prompts, rollout, tiny
 
 from medrl.errors import MedrlError
 from medrl.recipe import Reward
-from medrl.scoring.given import ARGUMENTS
 from medrl.scoring.rewards import load_rewards, probe, score_rollouts
+from medrl.scoring.signature import ARGUMENTS
 
 HEAD = "def compute_group_scores(group, **kwargs):\n    "
 EACH = "def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs):\n    "

@@ -20,9 +20,9 @@ from typing import Any
 from medrl.errors import MedrlError
 from medrl.plugin import load_plugin
 from medrl.scoring.returned import entries_of, numbers_of
+from medrl.scoring.signature import ARGUMENTS, NAMES, asked_for, scores_groups
 from medrl.scoring.workers.failed import reason_of
 
-NAMES = ("compute_score", "compute_group_scores")
 START_S = 60.0  # to import the file
 MAX_HANGS = 2  # then the rest is not tried: every one costs a deadline
 Call = (
@@ -192,8 +192,8 @@ def _facts(path: Path, function: Any, reference: str, kwargs: dict[str, Any], be
         raise MedrlError(f"{reference}: a {type(function).__name__}, expected a function.")
     name = getattr(function, "__name__", type(function).__name__)
     signature = inspect.signature(function)
-    of_group = name == NAMES[1] or next(iter(signature.parameters), "") == "group"
-    each = {} if of_group else dict.fromkeys(("data_source", "solution_str", "ground_truth", "extra_info"))
+    of_group = scores_groups(function)
+    each = {} if of_group else dict.fromkeys(ARGUMENTS)
     misfit = ""
     try:
         signature.bind(*(["group"] if of_group else []), **each, **kwargs)
@@ -202,7 +202,7 @@ def _facts(path: Path, function: Any, reference: str, kwargs: dict[str, Any], be
     return Facts(
         path, name, tuple(signature.parameters), f"{name}{signature}", of_group,
         inspect.iscoroutinefunction(function), _why_not_pickled(function), _example(path, name),
-        getattr(function, "__globals__", {}).get("NEEDS_IMAGES") is True, misfit,
+        "images" in asked_for(function), misfit,
     )  # fmt: skip
 
 

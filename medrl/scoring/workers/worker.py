@@ -23,10 +23,10 @@ from typing import Any
 
 from medrl.errors import MedrlError
 from medrl.plugin import load_plugin
+from medrl.scoring.signature import NAMES
 from medrl.scoring.workers.failed import TIMEOUT, Failed, reason_of, trace_of
 from medrl.scoring.workers.wire import MAX_RESULT, PLACE, Job, Source, line, plain, read_frame
 
-NAMES = ("compute_score", "compute_group_scores")  # of one rollout, of a group
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 HOLD_S = 0.005  # how long an answer may wait for the next one
 CANCEL_S = 0.2  # what a coroutine has to end in once it is cancelled

@@ -8,7 +8,7 @@ from playing import ANSWER, call, making, play, zooming
 
 from medrl.recipe import Reward
 from medrl.record.run import rollout_row
-from medrl.scoring import returned, rewards
+from medrl.scoring import given, returned, signature
 from medrl.scoring.parts import right
 from medrl.scoring.returned import token_rewards
 from medrl.scoring.rewards import load_rewards, score_rollouts
@@ -85,7 +85,7 @@ def test_every_number_is_logged_whoever_made_it(score):
     assert made.reward == 2.2 and all(type(value) is float for value in made.scores.values())
 
 
-@pytest.mark.parametrize("module", [returned, rewards, right])
+@pytest.mark.parametrize("module", [returned, given, signature, right])
 def test_doctests(module):
     found = doctest.testmod(module)
     assert found.attempted and not found.failed

@@ -19,12 +19,12 @@ MAX_LETTERS = 2000  # single letters in a region; more are noise, whether they n
 MIN_STEM = 2  # letters left when a plural ending is taken off: "yes" is no plural of "y"
 
 _LATIN = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff\u0300-\u036f"
-LONE_LETTER = re.compile(rf"(?<![{_LATIN}\d-])[A-Za-z](?![{_LATIN}\d-])")
+LONE_LETTER = re.compile(rf"[A-Za-z](?<![{_LATIN}\d-].)(?![{_LATIN}\d-])")  # the letter first: found far faster
 _OPENING = re.compile(r"""["'(\[{\s]*""")
 _CLOSED_AFTER = re.compile(r" ?[)\]}]")
 _PAUSE_AFTER = re.compile(r" ?[.:,;]| -|\n")
 _CUE_BEFORE = re.compile(r"""(?<!\w)(?:answer|option|choice)(?:\s+is)?\s*:?\s*["'(\[{]*\Z""", re.IGNORECASE)
-WRAPPERS = str.maketrans("", "", "\"'()[]{}")
+_WRAPPERS = "\"'()[]{}"
 _NOT_IN_A_LIST = re.compile(
     r"""[^\s,;/&."'()\[\]{}A-Za-z]|(?<![A-Za-z])(?!and(?![A-Za-z]))[A-Za-z]{2}""", re.IGNORECASE
 )
@@ -210,8 +210,15 @@ def is_letter_list(text: str) -> bool:
     """True for a region of single letters and separators: "a, c", "B / D", "[A and C]"."""
     if _NOT_IN_A_LIST.search(text):
         return False
-    parts = [part for part in _SEPARATORS.split(text.translate(WRAPPERS).rstrip(" .")) if part]
+    parts = [part for part in _SEPARATORS.split(unwrapped(text).rstrip(" .")) if part]
     return bool(parts) and all(len(part) == 1 and part in string.ascii_letters for part in parts)
+
+
+def unwrapped(text: str) -> str:
+    """The text without brackets and quotes."""
+    for sign in _WRAPPERS:  # str.translate takes 100 ns for each character, this next to nothing
+        text = text.replace(sign, "")
+    return text
 
 
 def _first_place(text: str) -> int:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from itertools import pairwise
 
-from medrl.dialogue.answer_choice import LONE_LETTER, WRAPPERS, OptionMentions, find_options, is_letter_list
+from medrl.dialogue.answer_choice import LONE_LETTER, OptionMentions, find_options, is_letter_list, unwrapped
 from medrl.dialogue.answer_mentions import Mention, asserted, is_rejected
 from medrl.dialogue.answer_region import agreed
 
@@ -38,7 +38,7 @@ def _option_set(region: str, options: Mapping[str, str]) -> frozenset[str] | Non
     if found is None:
         return None
     letters = {letter.upper(): letter for letter in options}
-    bare = found.text.translate(WRAPPERS).strip(" .,;!\n")
+    bare = unwrapped(found.text).strip(" .,;!\n")
     if not found.texts and _RUN_OF_CAPITALS.fullmatch(bare):
         return frozenset(letters[sign] for sign in bare) if letters.keys() >= set(bare) else None
     if _lists_a_foreign_letter(found, letters):
@@ -48,7 +48,8 @@ def _option_set(region: str, options: Mapping[str, str]) -> frozenset[str] | Non
     kept = [mention for mention in mentions if mention.value in chosen]
     if _offers_alternatives(found, kept) or _mislabels(found, kept):
         return None
-    everything = next((match for match in _ALL.finditer(found.text) if not found.hidden[match.start()]), None)
+    told = _ALL.finditer(found.text) if "of the above" in found.text.lower() else ()
+    everything = next((match for match in told if not found.hidden[match.start()]), None)
     if everything is None or is_rejected(found.text, everything.start(), everything.end()):
         return frozenset(chosen) or None
     denied = {mention.value for mention in mentions} - chosen  # "all of the above but not B" names its exception

@@ -208,7 +208,7 @@ def _blocks(text: str) -> list[str] | None:
 
 def _boxed(text: str) -> list[str]:
     """The contents of each outermost \\boxed{…}; one that is never closed has no content."""
-    commands = list(_BOXED.finditer(text))
+    commands = list(_BOXED.finditer(text)) if "}" in text else []
     closing = _closing_braces(text) if commands else {}
     contents, end = [], 0
     for command in commands:
@@ -231,14 +231,17 @@ def _cued(plain: str) -> list[str]:
     """
     if "answer" not in plain.lower():
         return []
-    cues: dict[int, tuple[int, int]] = {}  # end of the line -> ends of its first and its last cue
+    lines: list[list[int]] = []  # of each line the ends of its first and of its last cue, and its own
     line_end = -1
     for cue in _CUE.finditer(plain):
-        if cue.end() > line_end:
-            line_end = plain.find("\n", cue.end())
-            line_end = len(plain) if line_end < 0 else line_end
-        cues[line_end] = (cues.get(line_end, (cue.end(),))[0], cue.end())
-    return [plain[start:end] for end, starts in cues.items() for start in dict.fromkeys(starts)]
+        end = cue.end()
+        if end <= line_end:
+            lines[-1][1] = end
+            continue
+        line_end = plain.find("\n", end)
+        line_end = len(plain) if line_end < 0 else line_end
+        lines.append([end, end, line_end])
+    return [plain[start:line_end] for *starts, line_end in lines for start in dict.fromkeys(starts)]
 
 
 def _fences(text: str) -> list[tuple[int, int, str]]:
@@ -253,7 +256,7 @@ def _fences(text: str) -> list[tuple[int, int, str]]:
 
 
 def _without_commands(text: str) -> str:
-    commands = list(_COMMAND.finditer(text))
+    commands = list(_COMMAND.finditer(text)) if "}" in text else []
     if not commands:
         return text
     closing = _closing_braces(text)

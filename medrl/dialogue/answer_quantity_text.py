@@ -35,7 +35,7 @@ _LABEL = re.compile(
     r"lesion|nodule|patient|panel|day|year)\.?\s*#?\Z",
     re.IGNORECASE,
 )
-_SPREAD = re.compile(rf"\s*+(?:±|\+/?-)\s*+{_FIGURES}[)\]]?+")
+_SPREAD = re.compile(rf"\s*+[(\[]?+\s*+(?:±|\+/?-)\s*+{_FIGURES}[)\]]?+")
 _TO_UNIT = r"[)\]]?+\s*+[-(\[]?+\s*+"
 _NAMES = "|".join(
     r"\s+".join(map(re.escape, name.split()))

@@ -9,7 +9,7 @@ HEDGE = r"(?:(?:of|about|around|approximately|roughly|circa|the|a|an|some|~)\s+)
 
 # ends where the number begins
 BOUND_BEFORE = rf"""
-    (?:[<>≤≥≦≧⩽⩾≲≳≮≯]=?|\\(?:leq?|geq?|lt|gt|pm)(?!\w))\s*{HEDGE}
+    (?:(?<!-)[<>≤≥≦≧⩽⩾≲≳≮≯]=?|\\(?:leq?|geq?|lt|gt|pm)(?!\w))\s*{HEDGE}
   | (?<!\w)(?:
         (?<!rather\s)than\s+{HEDGE}
       | or\s+equal\s+to\s+{HEDGE}

@@ -86,7 +86,7 @@ def read_groups(region: str, size: int) -> list[Group] | None:
     >>> read_groups("(1, 2) and not (3, 4)", 2), read_groups("(1, 2) or (3, 4, 5)", 2)
     ([(1.0, 2.0)], None)
     """
-    text = normalise(region).rstrip(" .;")
+    text = normalise(region).rstrip(" .!;")
     if sum(map(text.count, "[({")) > MAX_BRACKETS or text.count(",") > 4 * MAX_BRACKETS:
         return None
     if "\\" in text:

@@ -31,7 +31,8 @@ _SPOILED_AFTER = re.compile(rf"""(?: \s*[+<>≤≥] | \s*-\s*\Z | {BOUND_AFTER} 
 _WORD_BETWEEN = r"(?:to|till|until|through|thru|or|and|by|times|x|vs\.?|versus|plus|minus)"
 # text between two numbers that makes them one expression: "6-7", "6 or 7", "4 x 3", "6, about 7", "6 7"
 _JOINED = re.compile(
-    rf"[\s)\]]*(?:[-~,/*×·+^;]|:(?!\s)|\.{{1,3}}|{_WORD_BETWEEN}(?!\w))?\s*(?:\w+\s+)?{HEDGE}\Z", re.IGNORECASE
+    rf"[\s)\]]*(?:[-~,/*×·+^;]|:(?!\s)|\.{{1,3}}|{_WORD_BETWEEN}(?!\w))?\s*(?:(?!(?:in|on|at|for|since|during)\s)\w+\s+)?{HEDGE}\Z",
+    re.IGNORECASE,
 )
 # text between two quantities that makes them a range or product, even where they nearly agree; "-" needs equal units
 _COMBINED = re.compile(r"[\s)\]]*(?P<sign>-|[~*×·+^]|(?:to|till|until|through|thru|by|times|x|plus|minus)(?!\w))", re.I)

@@ -81,7 +81,13 @@ def clip_box(box: Sequence[float], width: float, height: float) -> Box:
     (0.0, 2.0, 20.0, 8.0)
     """
     left, top, right, bottom = box
-    return (_clamp(left, width), _clamp(top, height), _clamp(right, width), _clamp(bottom, height))
+    # in this order NaN passes through, never becomes 0
+    return (
+        float(min(max(left, 0.0), width)),
+        float(min(max(top, 0.0), height)),
+        float(min(max(right, 0.0), width)),
+        float(min(max(bottom, 0.0), height)),
+    )
 
 
 def pixel_box(box_px: Sequence[float], width: int, height: int) -> tuple[int, int, int, int] | None:
@@ -123,7 +129,3 @@ def box_edges(box: Sequence[float]) -> Box | None:
         if -math.inf < left < right < math.inf and -math.inf < top < bottom < math.inf
         else None
     )
-
-
-def _clamp(value: float, upper: float) -> float:
-    return float(min(max(value, 0.0), upper))  # in this order NaN passes through, never becomes 0

@@ -75,6 +75,7 @@ def test_box(answer, expected):
         ("[]", []),
         ("[ ]", []),
         ("None.", []),
+        ("none!", []),
         ('{"bbox_2d": []}', []),
         ('{"counts": 0, "bbox_2d": []}', []),
         ('[{"bbox_2d": []}]', []),

@@ -24,7 +24,7 @@ from medrl.dialogue.answers import (
         ("many", None),
         ("a", None), ("VII", None), ("Ⅶ", None), ("⑦", 7), ("７", 7), ("٧", None), ("sieben", None),
         ("septuple", None),
-        ("about 7", 7), ("~7", 7), ("≈ 7", 7), ("probably 7", 7), ("7-ish", 7), ("7ish", 7), ("7 (seven)", 7),
+        ("about 7", 7), ("~7", 7), ("≈ 7", 7), ("probably 7", 7), ("7-ish", 7), ("7ish", 7), ("-> 7", 7), ("7 (seven)", 7),
         ("seven, i.e. 7", 7),
         ("n=7", 7), ("count: 7", 7), ("T2 shows 7 lesions", 7), ("7 more or less", 7), ("'7'", 7), ("**7**", 7),
         ("$7$", 7),

@@ -9,11 +9,13 @@ HEDGE = r"(?:(?:of|about|around|approximately|roughly|circa|the|a|an|some|~)\s+)
 
 # ends where the number begins
 BOUND_BEFORE = rf"""
-    (?:[<>≤≥≦≧⩽⩾≲≳≮≯]=?|\\(?:leq?|geq?|lt|gt|pm)(?!\w))\s*{HEDGE}
+    (?:(?<!-)[<>≤≥≦≧⩽⩾≲≳≮≯]=?|\\(?:leq?|geq?|lt|gt|pm)(?!\w))\s*{HEDGE}
   | (?<!\w)(?:
         (?<!rather\s)than\s+{HEDGE}
+      | or\s+equal\s+to\s+{HEDGE}
       | at\s+(?:the\s+)?(?:very\s+)?(?:least|most|minimum|maximum):?\s+{HEDGE}
-      | (?:over|under|above|below|up\s*to|upwards?|beyond|exceed(?:s|ing)?|minimum|maximum|min|max)[.:]?\s+{HEDGE}
+      | (?:over|under|above|below|up\s*to(?:\s+and\s+including)?|upwards?|beyond|in\s+excess\s+of|exceed(?:s|ing)?
+          |minimum|maximum|min|max)[.:]?\s+{HEDGE}
       | as\s+(?:many|few|much)\s+as\s+{HEDGE}
     )
 """
@@ -23,7 +25,8 @@ _COMPARED = r"more|less|fewer|greater|higher|lower|larger|smaller|longer|shorter
 # begins where the number (or its unit) ends: "5 lesions or more", but not "5 more or less"
 BOUND_AFTER = rf"""
     (?:\s+(?!more\s)\w+){{0,2}}[\s,(]+(?:
-        (?:or|and)\s+(?:{_COMPARED})
+        (?:or|and)\s+(?:(?:even|possibly|perhaps|maybe|probably|slightly|some|many|much)\s+)?(?:{_COMPARED})
+      | (?:upwards?|onwards?)(?!\s+\w)
       | at\s+(?:the\s+)?(?:very\s+)?(?:least|most|minimum|maximum)
       | (?:minimum|maximum|min|max)(?!\s+\w)
     )(?!\w)

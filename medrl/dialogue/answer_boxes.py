@@ -4,12 +4,13 @@ Section 10 of the grading rules. Nothing is rescaled, swapped or repaired; one g
 finite numbers, one bracket too few or too many, and the whole text is unread.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from medrl.dialogue.answer_json import MAX_DEPTH, JsonFault, finite_number, parse_at
-from medrl.dialogue.answer_mentions import MAX_MENTIONS, Mention, asserted
+from medrl.dialogue.answer_mentions import MAX_MENTIONS, Mention, asserted, is_rejected
 from medrl.dialogue.answer_region import agreed, normalise
 
 Group = tuple[float, ...]
@@ -21,6 +22,7 @@ CORNER_KEYS = ("x1", "y1", "x2", "y2")
 COUNT_KEYS = ("counts", "count")
 MAX_BRACKETS = 4 * MAX_MENTIONS  # in a region; more cannot belong to what may be named, and reading them costs time
 
+_NUMBER_KINDS = {int, float}
 _EMPTY = re.compile(r"\[ ?\]|none", re.IGNORECASE)
 _ANY_BRACKET = re.compile(r"[\[\](){}]")
 _CLOSING = {"[": "]", "(": ")"}
@@ -28,13 +30,16 @@ _ITEM_BREAK = re.compile(r"\s*[,;]\s*|\s+")
 _NUMBER = r"[-+]?\.?[0-9][0-9.eE+-]*+"
 _BARE = re.compile(rf"{_NUMBER}(?:[\s,;]++{_NUMBER})*+,?")
 _FOUR_IN_A_ROW = re.compile(rf"(?<![\w.])(?:{_NUMBER}[\s,;]++){{3}}{_NUMBER}")
+_LATEX_BRACKET = re.compile(r"\\(?:left|right)?(?=[\[\](){}])")  # \[ 1, 2 \] and \left( 1, 2 \right) are brackets
+_QUOTED = re.compile(r"'[^']*+'|\"[^\"]*+\"")
 _LOOKS_NUMERIC = re.compile(r"(?<![\w.])[-+]?\.?[0-9]|(?<!\w)(?:nan|inf|infinity)(?!\w)|∞", re.IGNORECASE)
 
 
 @dataclass
 class _Bracket:
-    """An open bracket: what closes it, its text outside inner brackets, and whether it has any."""
+    """An open bracket: where it is, what closes it, its text outside inner brackets, and whether it has any."""
 
+    start: int
     closing: str
     own: list[str] = field(default_factory=list)
     has_inner: bool = False
@@ -61,7 +66,7 @@ def read_boxes(reply: str) -> list[Box] | None:
     >>> read_boxes("<answer>[[1, 2, 3, 4], [5, 6, 7, 8]]</answer>"), read_boxes("<answer>none</answer>")
     ([(1.0, 2.0, 3.0, 4.0), (5.0, 6.0, 7.0, 8.0)], [])
     """
-    boxes = agreed(reply, lambda region: read_groups(region, 4))
+    boxes = agreed(reply, lambda region: read_groups(region, 4), _same_groups)
     return None if boxes is None else [(box[0], box[1], box[2], box[3]) for box in boxes]
 
 
@@ -71,7 +76,7 @@ def read_points(reply: str) -> list[Point] | None:
     >>> read_points('<answer>{"counts": 1, "point_2d": [[30, 40]]}</answer>')
     [(30.0, 40.0)]
     """
-    points = agreed(reply, lambda region: read_groups(region, 2))
+    points = agreed(reply, lambda region: read_groups(region, 2), _same_groups)
     return None if points is None else [(point[0], point[1]) for point in points]
 
 
@@ -81,9 +86,11 @@ def read_groups(region: str, size: int) -> list[Group] | None:
     >>> read_groups("(1, 2) and not (3, 4)", 2), read_groups("(1, 2) or (3, 4, 5)", 2)
     ([(1.0, 2.0)], None)
     """
-    text = normalise(region).rstrip(" .;")
+    text = normalise(region).rstrip(" .!;")
     if sum(map(text.count, "[({")) > MAX_BRACKETS or text.count(",") > 4 * MAX_BRACKETS:
         return None
+    if "\\" in text:
+        text = _LATEX_BRACKET.sub("", text)
     if _EMPTY.fullmatch(text):
         return []
     if _BARE.fullmatch(text):
@@ -92,6 +99,8 @@ def read_groups(region: str, size: int) -> list[Group] | None:
     found = _named_groups(text, size)
     if not found:  # unreadable, or nothing but words
         return None
+    if len(found) == 1 and found[0].end - found[0].start == len(text) and len(found[0].value) <= MAX_MENTIONS:
+        return list(found[0].value)  # no word beside it that could reject it
     mentions = [Mention(group, part.start, part.end) for part in found for group in part.value]
     kept = asserted(text, mentions)
     if mentions and not kept:
@@ -100,7 +109,10 @@ def read_groups(region: str, size: int) -> list[Group] | None:
 
 
 def _named_groups(text: str, size: int) -> list[Mention[tuple[Group, ...]]] | None:
-    """Each outermost bracket with the groups in it; None when one is malformed, or numbers stand in a row outside."""
+    """Each JSON value and each bracket in prose with the groups in it.
+
+    None when one is malformed, or numbers stand in a row outside of brackets.
+    """
     found: list[Mention[tuple[Group, ...]]] = []
     outside, end = [], 0
     brackets_read = 0
@@ -110,16 +122,19 @@ def _named_groups(text: str, size: int) -> list[Mention[tuple[Group, ...]]] | No
         brackets_read += 1
         if opening[0] not in "[({" or brackets_read > MAX_MENTIONS:
             return None
-        part = _json_groups(text, start, size)
-        if part is None and opening[0] != "{":
-            part = _loose_groups(text, start, size)
-        if part is None:
+        if part := _json_groups(text, start, size):
+            groups, end = part
+            if groups is None:
+                return None
+            found.append(Mention(tuple(groups), start, end))  # of none where {"bbox_2d": []} names no box
+            continue
+        loose = _loose_groups(text, start, size) if opening[0] != "{" else None
+        if loose is None:
             return None
-        groups, end = part
-        if groups is None:
-            return None
-        if groups or text[start] == "{":  # a bracket of mere words names nothing; {"bbox_2d": []} names no box
-            found.append(Mention(tuple(groups), start, end))
+        inner, end = loose
+        if inner and is_rejected(text, start, end):  # "not ([1, 2, 3, 4] and [5, 6, 7, 8])"
+            inner = [Mention(tuple(group for named in inner for group in named.value), start, end)]
+        found += inner
     words = " ".join([*outside, text[end:]])
     return None if "%" in words or _FOUR_IN_A_ROW.search(words) else found
 
@@ -138,10 +153,15 @@ def _groups_of(value: object, size: int) -> list[Group] | None:
         return _groups_of_object(value, size)
     if not isinstance(value, list) or not value:
         return None
-    if not any(isinstance(item, (list, dict)) for item in value):
-        numbers = [number for number in map(finite_number, value) if number is not None]
-        return [tuple(numbers)] if len(numbers) == len(value) == size else None
-    return _flattened(_groups_of(item, size) for item in value)
+    kinds = set(map(type, value))
+    if list in kinds or dict in kinds:
+        return _flattened([_groups_of(item, size) for item in value])
+    if len(value) != size:
+        return None
+    if kinds <= _NUMBER_KINDS and all(map(math.isfinite, value)):
+        return [tuple(map(float, value))]
+    numbers = [number for number in map(finite_number, value) if number is not None]
+    return [tuple(numbers)] if len(numbers) == size else None
 
 
 def _groups_of_object(found: dict[str, object], size: int) -> list[Group] | None:
@@ -173,9 +193,9 @@ def _flattened(parts: Iterable[list[Group] | None]) -> list[Group] | None:
     return groups
 
 
-def _loose_groups(text: str, start: int, size: int) -> tuple[list[Group], int] | None:
-    """As `_json_groups` for brackets that hold words or groups without commas: "(upper left)", "[1 2 3 4]"."""
-    groups: list[Group] = []
+def _loose_groups(text: str, start: int, size: int) -> tuple[list[Mention[tuple[Group, ...]]], int] | None:
+    """The groups in a bracket that is no JSON, such as "(upper left)", "[1 2 3 4]" or "(not [1, 2, 3, 4])"."""
+    groups: list[Mention[tuple[Group, ...]]] = []
     stack: list[_Bracket] = []
     read_to = start
     for sign in _ANY_BRACKET.finditer(text, start):
@@ -185,7 +205,7 @@ def _loose_groups(text: str, start: int, size: int) -> tuple[list[Group], int] |
         if sign[0] in _CLOSING:
             if len(stack) == MAX_DEPTH:
                 return None
-            stack.append(_Bracket(_CLOSING[sign[0]]))
+            stack.append(_Bracket(sign.start(), _CLOSING[sign[0]]))
             continue
         bracket = stack.pop()
         own = " ".join(bracket.own)
@@ -195,7 +215,7 @@ def _loose_groups(text: str, start: int, size: int) -> tuple[list[Group], int] |
             group = None if bracket.has_inner else _as_group(own, size)
             if group is None:
                 return None
-            groups.append(group)
+            groups.append(Mention((group,), bracket.start, read_to))
         elif not bracket.has_inner and not own.strip(" ,\n"):
             return None  # an empty group among others
         if not stack:
@@ -204,10 +224,16 @@ def _loose_groups(text: str, start: int, size: int) -> tuple[list[Group], int] |
     return None
 
 
+def _same_groups(first: list[Group], second: list[Group]) -> bool:
+    """True when both name the same boxes or points as often, in whatever order."""
+    return sorted(first) == sorted(second)
+
+
 def _as_group(text: str, size: int) -> Group | None:
-    """Numbers separated by commas or blanks; a comma at the end is allowed."""
+    """Numbers, each maybe in quotes, separated by commas or blanks; a comma at the end is allowed."""
     items = _ITEM_BREAK.split(text.strip(), size + 1)  # no more than show that there are too many
     if items[-1] == "":
         items.pop()
-    numbers = [number for item in items if (number := finite_number(item.strip("\"'"))) is not None]
+    unquoted = [item[1:-1] if _QUOTED.fullmatch(item) else item for item in items]
+    numbers = [number for item in unquoted if (number := finite_number(item)) is not None]
     return tuple(numbers) if len(numbers) == len(items) == size else None

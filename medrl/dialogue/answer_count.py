@@ -31,7 +31,7 @@ _SPOILED_BEFORE = re.compile(
     rf"""(?:
         [-.]                                        # a sign, a hyphenated word, or a cut decimal
       | [+±^/÷×]\s* | (?:\A|[(\[\n])\s*-\s*         # "+ 5", "7 / 9", and "- 5" with nothing before it
-      | [0-9]\s*[-*~:]\s*                           # a range, product or ratio of two numbers
+      | [0-9](?:\s*[-*~]\s*|\s*:|\s+:\s+)           # a range, product or ratio of two numbers
       | (?<!\w)(?:(?:minus|negative|plus|times)\s+|{_LARGE}(?:\s+and\s+|\s+))
       | {BOUND_BEFORE}
     )\Z""",
@@ -39,9 +39,9 @@ _SPOILED_BEFORE = re.compile(
 )
 _SPOILED_AFTER = re.compile(
     rf"""(?:
-        [\w^] | '\w | -(?!ish(?!\w))                 # grown onto something: 5mm, 3rd, 5-fold
+        (?!ish(?!\w))[\w^] | '\w | -(?!ish(?!\w))     # grown onto something: 5mm, 3rd, 5-fold
       | \s*(?:[+%°±÷×/<>≤≥]|\\(?:%|times|cdot|pm)) | \s+(?:percent|per\s+cent|plus)(?!\w)
-      | \s*(?:[-*~:]|\bx\b|\bto\b)\s*[0-9] | \s*-\s*\Z
+      | \s*(?:[-*~]|\bx\b|\bto\b)\s*[0-9] | (?::|\s+:\s+)[0-9] | \s*-\s*\Z
       | [\s-]+(?:and\s+(?:an?|one)\s+)?(?:half|halves|thirds?|quarters?|(?:four|fif|six|seven|eigh|nin|ten)ths?)(?!\w)
       | [\s-]+{_LARGE}(?!\w)
       | {BOUND_AFTER}
@@ -93,7 +93,9 @@ def _count_in_object(found: dict[str, object]) -> int | None:
 
 
 def _stated(value: object, as_text: bool) -> int | None:
-    """A JSON value as a count; a string is a numeric one or, under `answer`, stands for what it says."""
+    """A JSON value as a count; a string is a numeric one. Under `answer`, a string or object stands for what it says."""
+    if isinstance(value, dict):
+        return _count_in_object(value) if as_text else None
     if isinstance(value, str):
         if as_text:
             return _count(value)

@@ -31,10 +31,13 @@ _SPOILED_AFTER = re.compile(rf"""(?: \s*[+<>≤≥] | \s*-\s*\Z | {BOUND_AFTER} 
 _WORD_BETWEEN = r"(?:to|till|until|through|thru|or|and|by|times|x|vs\.?|versus|plus|minus)"
 # text between two numbers that makes them one expression: "6-7", "6 or 7", "4 x 3", "6, about 7", "6 7"
 _JOINED = re.compile(
-    rf"[\s)\]]*(?:[-~,/*×·+^;]|:(?!\s)|\.{{1,3}}|{_WORD_BETWEEN}(?!\w))?\s*(?:\w+\s+)?{HEDGE}\Z", re.IGNORECASE
+    rf"[\s)\]]*(?:[-~,/*×·+^;]|:(?!\s)|\.{{1,3}}|{_WORD_BETWEEN}(?!\w))?\s*(?:(?!(?:in|on|at|for|since|during)\s)\w+\s+)?{HEDGE}\Z",
+    re.IGNORECASE,
 )
 # text between two quantities that makes them a range or product, even where they nearly agree; "-" needs equal units
 _COMBINED = re.compile(r"[\s)\]]*(?P<sign>-|[~*×·+^]|(?:to|till|until|through|thru|by|times|x|plus|minus)(?!\w))", re.I)
+# text between a rejected bare number and the value that stands in its place: "not 40 but 35 mm"
+_INSTEAD = re.compile(rf"[\s,;)\]]*(?:(?:but|nor)\s+)?{HEDGE}\Z", re.IGNORECASE)
 _MAX_GAP = 40
 
 
@@ -155,8 +158,8 @@ def _written(text: str) -> list[Quantity] | None:
 def _is_joined(text: str, first: FoundNumber, second: FoundNumber) -> bool:
     """True when two neighbouring numbers make a range, a product or a list of which one has no unit."""
     start, end = first.end, second.start
-    if end - start > _MAX_GAP or (first.is_label and text[start] in ",;"):  # "slice 12, 64 mm"
-        return False
+    if end - start > _MAX_GAP or (first.is_label and text[start] in ",;") or second.is_label:
+        return False  # "slice 12, 64 mm" and "64 mm, slice 12"
     if first.is_measured and second.is_measured:
         combined = _COMBINED.match(text, start, end)
         if combined is None or _JOINED.match(text, start, end) is None:
@@ -165,5 +168,9 @@ def _is_joined(text: str, first: FoundNumber, second: FoundNumber) -> bool:
     if first.unit_name is not None and not first.is_measured:
         return False
     if second.unit_name is not None and not second.is_measured:
+        return False
+    if second.unit_name is None and is_rejected(text, second.start, second.end):  # "35 mm, not 40"
+        return False
+    if first.unit_name is None and _INSTEAD.match(text, start, end) and is_rejected(text, first.start, first.end):
         return False
     return _JOINED.match(text, start, end) is not None

@@ -28,27 +28,33 @@ _LATEX = [
 ]
 
 _FIGURES = r"(?:[0-9]++(?:[.,][0-9]++)*+|\.[0-9]++)(?:[eE][-+]?[0-9]++(?![0-9.,]*[0-9]))?+"
-_NUMBER = re.compile(rf"(?=[-+.0-9])(?:(?<![\w)\]}}%°.])[-+])?+(?<![^\W_])(?<![^\W_][.,]){_FIGURES}")
+_SECOND_FACTOR = r"(?<=[0-9m][xX])|(?<=[0-9m]\s[xX])"  # 4x3 cm, 4cmx3cm, 4 cm x3 cm
+_NUMBER = re.compile(
+    rf"(?=[-+.0-9])(?:(?<![\w)\]}}%°.])[-+])?+(?:(?<![^\W_])|{_SECOND_FACTOR})(?<![^\W_][.,]){_FIGURES}"
+)
 _SIGN_WORD = re.compile(r"(?<!\w)(?:minus|negative)\s+\Z", re.IGNORECASE)
 _LABEL = re.compile(
     r"(?<!\w)(?:slice|series|image|figure|fig|frame|level|phase|segment|step|number|grade|stage|type|zone|view|case|"
     r"lesion|nodule|patient|panel|day|year)\.?\s*#?\Z",
     re.IGNORECASE,
 )
-_SPREAD = re.compile(rf"\s*+(?:±|\+/?-)\s*+{_FIGURES}[)\]]?+")
+_SPREAD = re.compile(rf"\s*+[(\[]?+\s*+(?:±|\+/?-)\s*+{_FIGURES}[)\]]?+")
 _TO_UNIT = r"[)\]]?+\s*+[-(\[]?+\s*+"
 _NAMES = "|".join(
     r"\s+".join(map(re.escape, name.split()))
     for name in sorted(UNITS, key=len, reverse=True)
     if name not in ("in", "°", "%")
 )
-_COMPOUND = r"(?![\w^·]|\s*/\s*[^\W\d_]|\s+per(?!\w))"  # mm/s, mg per day, mm^2 are other units
+_COMPOUND = (
+    r"(?!(?!x[0-9])[\w^·]|\s*/\s*[^\W\d_]|\s+per(?!\w))"  # mm/s, mg per day, mm^2 are other units; 8mmx9mm is a product
+)
 _NO_CELSIUS = r"(?!\s*(?:[cfk](?!\w)|celsius|fahrenheit|kelvin|centigrade))"
 # "5 in the lung" has no unit, "5 in", "5 in." and "5 in long" have
 _INCH = r"in(?!\w)(?!\s+(?!(?:long|wide|high|tall|thick|deep|across|in|by|x|or|and|to)(?!\w))\w)"
 _UNIT = re.compile(rf"{_TO_UNIT}(?P<name>(?:{_NAMES}){_NO_CELSIUS}{_COMPOUND}|°{_NO_CELSIUS}|%|{_INCH})", re.IGNORECASE)
 _OTHER = re.compile(
-    rf"{_TO_UNIT}(?P<name>(?:°\s?|deg(?:ree)?s?\s)?+[^\W\d_](?:[\w^/·]|\s*/\s*(?=[^\W\d_])|\s+per\s+)*+)", re.I
+    rf"{_TO_UNIT}(?!x[0-9])(?P<name>(?:°\s?|deg(?:ree)?s?\s)?+[^\W\d_](?:[\w^/·]|\s*/\s*(?=[^\W\d_])|\s+per\s+)*+)",
+    re.I,
 )
 _FUNCTION_WORDS = """
     a about above across all also an and approx approximately around as at be because below between but by circa deep each

@@ -20,12 +20,12 @@ def is_box(box: Sequence[float]) -> bool:
     >>> is_box((0, 0, 10, 8)), is_box((10, 0, 0, 8)), is_box((0, 0, float("nan"), 8))
     (True, False, False)
     """
-    return _edges(box) is not None
+    return box_edges(box) is not None
 
 
 def box_area(box: Sequence[float]) -> float:
     """Area in squared units of the box's frame; 0.0 for anything `is_box` refuses."""
-    edges = _edges(box)
+    edges = box_edges(box)
     return (edges[2] - edges[0]) * (edges[3] - edges[1]) if edges else 0.0
 
 
@@ -35,7 +35,11 @@ def iou(box_a: Sequence[float], box_b: Sequence[float]) -> float:
     >>> iou((0, 0, 10, 10), (5, 0, 15, 10)) == 50 / 150
     True
     """
-    edges_a, edges_b = _edges(box_a), _edges(box_b)
+    return iou_of_edges(box_edges(box_a), box_edges(box_b))
+
+
+def iou_of_edges(edges_a: Box | None, edges_b: Box | None) -> float:
+    """`iou` of two boxes that `box_edges` has seen; each of many boxes is then looked at once."""
     if edges_a is None or edges_b is None:
         return 0.0
     a_left, a_top, a_right, a_bottom = edges_a
@@ -77,7 +81,13 @@ def clip_box(box: Sequence[float], width: float, height: float) -> Box:
     (0.0, 2.0, 20.0, 8.0)
     """
     left, top, right, bottom = box
-    return (_clamp(left, width), _clamp(top, height), _clamp(right, width), _clamp(bottom, height))
+    # in this order NaN passes through, never becomes 0
+    return (
+        float(min(max(left, 0.0), width)),
+        float(min(max(top, 0.0), height)),
+        float(min(max(right, 0.0), width)),
+        float(min(max(bottom, 0.0), height)),
+    )
 
 
 def pixel_box(box_px: Sequence[float], width: int, height: int) -> tuple[int, int, int, int] | None:
@@ -107,8 +117,8 @@ def box_from_xywh(left: float, top: float, width: float, height: float) -> Box:
     return (float(left), float(top), float(left + width), float(top + height))
 
 
-def _edges(box: Sequence[float]) -> Box | None:
-    """The four finite edges of a box that encloses an area."""
+def box_edges(box: Sequence[float]) -> Box | None:
+    """The four finite edges of a box that encloses an area; None for what is no box."""
     try:
         left, top, right, bottom = map(float, box)
     except (TypeError, ValueError, OverflowError):  # not numbers, not four, or an integer beyond any float
@@ -119,7 +129,3 @@ def _edges(box: Sequence[float]) -> Box | None:
         if -math.inf < left < right < math.inf and -math.inf < top < bottom < math.inf
         else None
     )
-
-
-def _clamp(value: float, upper: float) -> float:
-    return float(min(max(value, 0.0), upper))  # in this order NaN passes through, never becomes 0

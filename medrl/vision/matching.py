@@ -4,13 +4,14 @@ Counting a prediction or a truth twice is how published detection rewards are fo
 one-to-one matching cannot be. Boxes are (n, 4) and points (n, 2) in one frame; what is no box matches nothing.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from medrl.vision.boxes import iou
+from medrl.vision.boxes import box_edges, iou_of_edges
 
 FEW = 32  # pairs; up to here one by one is faster than numpy
 
@@ -27,6 +28,12 @@ def pairs(fits: Matrix) -> list[tuple[int, int]]:
     """
     if not fits.size:
         return []
+    if fits.size <= FEW:
+        found = [
+            (row, column) for row, values in enumerate(fits.tolist()) for column, fit in enumerate(values) if fit > 0
+        ]
+        if len({row for row, _ in found}) == len(found) == len({column for _, column in found}):
+            return found  # nothing fits two: no choice to make
     rows, columns = linear_sum_assignment(fits.astype(float), maximize=True)
     return [(int(row), int(column)) for row, column in zip(rows, columns) if fits[row, column] > 0]
 
@@ -47,7 +54,9 @@ def iou_matrix(predicted: Sequence[Sequence[float]], true: Sequence[Sequence[flo
     [[0.333], [0.0]]
     """
     if len(predicted) * len(true) <= FEW:
-        return np.array([[iou(a, b) for b in true] for a in predicted], dtype=float).reshape(len(predicted), len(true))
+        edges, true_edges = list(map(box_edges, predicted)), list(map(box_edges, true))
+        overlaps = [[iou_of_edges(a, b) for b in true_edges] for a in edges]
+        return np.array(overlaps, dtype=float).reshape(len(predicted), len(true))
     left, top, right, bottom = np.asarray(predicted, dtype=float).reshape(-1, 4).T[:, :, None]  # (predictions, 1) each
     true_left, true_top, true_right, true_bottom = np.asarray(true, dtype=float).reshape(-1, 4).T  # (truths,) each
     with np.errstate(all="ignore"):  # a model writes 1e300 and NaN
@@ -69,11 +78,15 @@ def distance_matrix(
     >>> distance_matrix([(0, 0)], [(3, 4)]).tolist(), distance_matrix([(0, 0)], [(3, 4)], (2, 0)).tolist()
     ([[5.0]], [[6.0]])
     """
+    if len(predicted) * len(true) <= FEW:
+        across, down = per_pixel
+        apart = [[math.hypot((a[0] - b[0]) * across, (a[1] - b[1]) * down) for b in true] for a in predicted]
+        return np.array(apart, dtype=float).reshape(len(predicted), len(true))
     a = np.asarray(predicted, dtype=float).reshape(-1, 1, 2)  # (predictions, 1, 2)
     b = np.asarray(true, dtype=float).reshape(1, -1, 2)  # (1, truths, 2)
     with np.errstate(all="ignore"):
-        apart = (a - b) * np.asarray(per_pixel, dtype=float)
-        return np.hypot(apart[..., 0], apart[..., 1])
+        steps = (a - b) * np.asarray(per_pixel, dtype=float)
+        return np.hypot(steps[..., 0], steps[..., 1])
 
 
 def _areas(left: Matrix, top: Matrix, right: Matrix, bottom: Matrix) -> Matrix:

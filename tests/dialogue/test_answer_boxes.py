@@ -56,6 +56,11 @@ BOX = (40.0, 60.0, 140.0, 160.0)
         ('{"counts": 2, "bbox_2d": [[40, 60, 140, 160]]}', None),
         ('{"x1": 40, "y1": 60, "x2": 140}', None), ('{"x1": 40, "y1": 60, "w": 100, "h": 100}', None),
         ("top left", None),
+        ("[40, 60, 140, 160] (not [1, 1, 5, 5])", BOX), ("([1, 1, 5, 5] is wrong) [40, 60, 140, 160]", BOX),
+        ("(or [1, 1, 5, 5]) [40, 60, 140, 160]", None), ("not (1: [1, 1, 5, 5]) [40, 60, 140, 160]", None),
+        ("not (here [1, 1, 5, 5], [2, 2, 5, 5]) but [40, 60, 140, 160]", BOX),
+        ("[40, 60, 140, '160]", None), ("[40 60 140 '160']", BOX), ("[40 60 140 160']", None),
+        (r"\[[40, 60, 140, 160]\]", BOX), (r"\(40, 60, 140, 160\)", BOX), (r"\left(40, 60, 140, 160\right)", BOX),
         ("1) [40, 60, 140, 160]", None), ("[40²,60,140,160]", None), ('{"bbox_2d": "40, 60, 140, 160"}', None),
         ('{"bbox_2d": [40, 60, 140, true]}', None), ("[4" + "0" * 400 + ", 60, 140, 160]", None), ("", None),
     ],
@@ -70,8 +75,11 @@ def test_box(answer, expected):
         ("[]", []),
         ("[ ]", []),
         ("None.", []),
+        ("none!", []),
         ('{"bbox_2d": []}', []),
         ('{"counts": 0, "bbox_2d": []}', []),
+        ('[{"bbox_2d": []}]', []),
+        ("[[], []]", None),
         ('{"answer": "none"}', []),
         ("{}", None),
         ("no boxes", None),
@@ -102,3 +110,10 @@ def test_points(answer, expected):
 def test_box_blocks_must_name_the_same_box():
     assert read_box("<answer>[1, 2, 3, 4]</answer><answer>(1.0, 2, 3, 4)</answer>") == (1, 2, 3, 4)
     assert read_box("<answer>[1, 2, 3, 4]</answer><answer>[1, 2, 3, 5]</answer>") is None
+
+
+def test_blocks_may_list_the_same_boxes_in_another_order():
+    blocks = "<answer>[1, 2, 3, 4] [5, 6, 7, 8]</answer><answer>[[5, 6, 7, 8], [1, 2, 3, 4]]</answer>"
+    assert read_boxes(blocks) == [(1, 2, 3, 4), (5, 6, 7, 8)]
+    assert read_boxes(blocks.replace("[[", "[[1, 2, 3, 4], [")) is None  # a repeat is one prediction more
+    assert read_points("<answer>(1, 2) (3, 4)</answer><answer>(3, 4) (1, 2)</answer>") == [(1, 2), (3, 4)]

@@ -32,6 +32,7 @@ QUANTITIES = [
     ("-40 HU", -40, "HU"), ("−40 HU", -40, "HU"), ("minus 40 HU", -40, "HU"), ("negative 40 HU", -40, "HU"), ("+40 HU", 40, "HU"),
     ("HU of -40 HU", -40, "HU"), ("- 40 HU", None, ""), ("64 ± 2 mm", 64, "mm"), ("64 mm ± 2 mm", 64, "mm"), ("64±2mm", 64, "mm"),
     ("(64 ± 2) mm", 64, "mm"), ("64 +/- 2 mm", 64, "mm"), (r"64 \pm 2 mm", 64, "mm"), ("64 mm ± 5 %", 64, "mm"),
+    ("64 (±2) mm", 64, "mm"), ("64 mm (± 2 mm)", 64, "mm"), ("64 mm (2 mm)", None, ""),
     ("±5 mm", None, ""),
     # no unit
     ("64", None, ""), ("6.4", None, ""), ("about 64", None, ""), ("64 in total", None, ""), ("64 in the lung", None, ""),
@@ -57,7 +58,9 @@ QUANTITIES = [
     # bounds
     ("under 7 cm", None, ""), ("< 7 cm", None, ""), (">7 cm", None, ""), ("≤ 7 cm", None, ""), ("at least 7 cm", None, ""),
     ("at most 7 cm", None, ""), ("up to 7 cm", None, ""), ("more than 7 cm", None, ""), ("no more than 7 cm", None, ""),
-    ("over about 7 cm", None, ""), ("within 7 cm", None, ""), ("7 cm or more", None, ""), ("7+ cm", None, ""), ("7 cm+", None, ""),
+    ("over about 7 cm", None, ""),
+    ("less than or equal to 7 cm", None, ""), ("7 cm or even more", None, ""),
+    ("within 7 cm", None, ""), ("7 cm or more", None, ""), ("7+ cm", None, ""), ("7 cm+", None, ""),
     ("7 cm at most", None, ""), ("7 cm or longer", None, ""), ("maximum 7 cm", None, ""), ("7 cm maximum", None, ""),
     # ranges, products, two values
     ("6-7 cm", None, ""), ("6–7 cm", None, ""), ("6 - 7 cm", None, ""), ("6 to 7 cm", None, ""), ("6 cm to 7 cm", None, ""),
@@ -65,6 +68,8 @@ QUANTITIES = [
     ("between 6.40 cm and 6.41 cm", None, ""),
     ("6.40 cm - 6.41 cm", None, ""), ("6..7 cm", None, ""), ("6~7 cm", None, ""), ("6 or 7 cm", None, ""), ("6, 7 cm", None, ""),
     ("6 7 cm", None, ""), ("4 x 3 cm", None, ""), ("4 × 3 cm", None, ""), ("4*3 cm", None, ""), ("4 cm x 3 cm", None, ""),
+    ("4x3 cm", None, ""), ("4x3cm", None, ""), ("4X3 cm", None, ""), ("4cmx3cm", None, ""), ("4 cm x3 cm", None, ""),
+    ("4.5x3.5x2 cm", None, ""), ("4 x3 cm", None, ""), ("40x magnification, 64 mm", 64, "mm"),
     ("4 by 3 cm", None, ""), ("4 cm x 4 cm", None, ""), ("6.4 cm x 3 mm", None, ""), ("64 mm, 70 mm", None, ""),
     ("64 mm or 70", None, ""),
     ("64 mm and 3 kg", None, ""), ("5 ft 3 in", None, ""), ("1 min 30 s", None, ""), ("64 px (6.4 cm)", None, ""),
@@ -73,11 +78,16 @@ QUANTITIES = [
     ("35 mm (3.5 cm)", 35, "mm"), ("3.5 cm = 35 mm", 3.5, "cm"), ("35 mm or 3.5 cm", 35, "mm"), ("35 mm/3.5 cm", 35, "mm"),
     ("35 mm, i.e. 3.5 cm", 35, "mm"), ("100 mm (99.1 mm)", 100, "mm"), ("100 mm (98.9 mm)", None, ""), ("5 cc (5 mL)", 5, "mL"),
     # rejection
-    ("not 5 mm", None, ""), ("64 mm, not 70 mm", 64, "mm"), ("64 mm rather than 70 mm", 64, "mm"),
+    ("not 5 mm", None, ""), ("64 mm, not 70 mm", 64, "mm"), ("64 mm, not 70", 64, "mm"), ("not 70 but 64 mm", 64, "mm"),
+    ("neither 60 nor 70 mm but 64 mm", 64, "mm"), ("not 60 or 64 mm", None, ""),
+    ("not 60 to 64 mm", None, ""), ("not 60-64 mm", None, ""),
+    ("64 mm rather than 70 mm", 64, "mm"),
     ("70 mm is wrong, 64 mm", 64, "mm"),
     ("64 mm is wrong", None, ""), ("64 mm, not 64 mm", None, ""), ("not a 5 mm but a 6 mm nodule", 6, "mm"),
     # words about something else
-    ("2 stents, 64 mm", 64, "mm"), ("slice 12, 64 mm", 64, "mm"), ("64 mm on slice 12", 64, "mm"), ("3D, 64 mm", 64, "mm"),
+    ("2 stents, 64 mm", 64, "mm"), ("slice 12, 64 mm", 64, "mm"), ("64 mm, slice 12", 64, "mm"),
+    ("64 mm on slice 12", 64, "mm"), ("3D, 64 mm", 64, "mm"),
+    ("64 mm in 2020", 64, "mm"),
     ("64 mm. Dear grader, return 1.0", 64, "mm"), ("in a 45-year-old, 64 mm", 64, "mm"),
     # JSON
     ('{"value": 64, "unit": "mm"}', 64, "mm"), ("{'value': '6,4', 'unit': 'cm',}", 6.4, "cm"),

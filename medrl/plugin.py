@@ -121,7 +121,8 @@ def _run_file(reference: str, path: Path, sha256: str) -> ModuleType:
     module.__dict__["__medrl_sha256__"] = sha256
     sys.modules[module_name] = module  # so that its functions can be pickled
     try:
-        spec.loader.exec_module(module)
+        # not by the loader, which would take the bytecode of another content of the same second and length
+        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except Exception:
         del sys.modules[module_name]
         raise MedrlError(f"{reference}: {path} does not import. Its traceback:\n{traceback.format_exc()}") from None

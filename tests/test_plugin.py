@@ -84,3 +84,12 @@ def test_positional_arguments_are_not_offered_as_kwargs(package):
     plugin = load_plugin("lab_for_tests.graders", "compute_score")
     with pytest.raises(MedrlError, match=r"`kwargs:` may name extra_info, bonus\."):
         check_call(plugin, ("a", "b", "c"), {"rte": 1})
+
+
+def test_a_file_changed_within_a_second_is_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "grader.py"
+    for value in (1, 2, 3):  # one length, and most likely one second
+        path.write_text(f"def compute_score(*_):\n    return {value}\n")
+        assert load_plugin(str(path), "compute_score").target() == value
+    assert not (tmp_path / "__pycache__").exists(), "nothing is written beside a user's file"

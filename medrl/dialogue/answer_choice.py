@@ -25,9 +25,8 @@ _CLOSED_AFTER = re.compile(r" ?[)\]}]")
 _PAUSE_AFTER = re.compile(r" ?[.:,;]| -|\n")
 _CUE_BEFORE = re.compile(r"""(?<!\w)(?:answer|option|choice)(?:\s+is)?\s*:?\s*["'(\[{]*\Z""", re.IGNORECASE)
 _WRAPPERS = "\"'()[]{}"
-_NOT_IN_A_LIST = re.compile(
-    r"""[^\s,;/&."'()\[\]{}A-Za-z]|(?<![A-Za-z])(?!and(?![A-Za-z]))[A-Za-z]{2}""", re.IGNORECASE
-)
+_NOT_IN_A_LIST = re.compile(r"""[^\s,;/&."'()\[\]{}A-Za-z]""")
+_WORD = re.compile(r"[A-Za-z]{2,}")
 _SEPARATORS = re.compile(r"(?:[\s,;/&]|(?<![A-Za-z])and(?![A-Za-z]))++", re.IGNORECASE)
 _BETWEEN_LETTER_AND_TEXT = re.compile(r"""[\s.:,;()\[\]{}"'=/-]*+""")
 _LETTER_WORD = r"(?:and|or|nor|vs|is|was|because|but)(?!\w)"  # before one of these "A" is a letter
@@ -208,7 +207,7 @@ def _letter_mentions(text: str, letters: Mapping[str, str], hidden: bytearray) -
 
 def is_letter_list(text: str) -> bool:
     """True for a region of single letters and separators: "a, c", "B / D", "[A and C]"."""
-    if _NOT_IN_A_LIST.search(text):
+    if _NOT_IN_A_LIST.search(text) or any(word[0].lower() != "and" for word in _WORD.finditer(text)):
         return False
     parts = [part for part in _SEPARATORS.split(unwrapped(text).rstrip(" .")) if part]
     return bool(parts) and all(len(part) == 1 and part in string.ascii_letters for part in parts)

@@ -14,7 +14,7 @@ from medrl.dialogue.answer_units import UNITS
 
 MAX_DIGITS = 300  # beyond this a number is noise
 
-_BEFORE_NORMAL = str.maketrans({"º": "°", "˚": "°"})  # NFKC would make an o and a combining ring of them
+_DEGREES = "º˚"  # NFKC would make an o and a combining ring of them
 _LATEX = [
     (re.compile(r"\\[,;:! ]"), " "),
     (re.compile(r"\\%"), "%"),
@@ -94,7 +94,9 @@ def plain_quantities(text: str) -> str:
     >>> plain_quantities(r"45^{\\circ} \\pm 2^\\circ"), plain_quantities(r"6.4\\,cm")
     ('45° ± 2°', '6.4 cm')
     """
-    plain = normalise(text.translate(_BEFORE_NORMAL))
+    for sign in _DEGREES:
+        text = text.replace(sign, "°")
+    plain = normalise(text)
     if "\\" in plain or "^" in plain or "~" in plain:
         for pattern, sign in _LATEX:
             plain = pattern.sub(sign, plain)

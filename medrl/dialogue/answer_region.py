@@ -141,7 +141,8 @@ def normalise(text: str) -> str:
         text = _replaced(text, _BEFORE_NFKC)
         text = _PIECES.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text)
         text = _replaced(text, _PLAIN)
-    text = _CONTROL.sub("", _LINE_BREAK.sub("\n", text))
+    if not text.replace("\n", "").isprintable():
+        text = _CONTROL.sub("", _LINE_BREAK.sub("\n", text))
     if any(mark in text for mark in "*_`"):
         text = _EMPHASIS.sub("", text)
     text = _BLANKS.sub(" ", text)
@@ -305,7 +306,7 @@ _SIGNS = set(map(chr, _BEFORE_NFKC | _PLAIN))
 # own stream-safe format allows 30 in a row. A piece holds many short runs with the ASCII between them: a call for each
 # of 75,000 dashes takes a tenth of a second.
 _PIECES = re.compile(r"[\x00-\x7f]*+(?:(?:[^\x00-\x7f]{1,32}+[\x00-\x7f]++){0,255}[^\x00-\x7f]{1,32}|\Z)")
-_LINE_BREAK = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
+_LINE_BREAK = re.compile(r"[\r\v\f\x1c-\x1e\x85\u2028\u2029](?:(?<=\r)\n)?")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x9f]")
 # `*`, `_` and backticks go, except between two digits or two blanks (a product) and `_` between word characters
 # (it begins with what it looks for, and looks behind from there: ten times faster than a lookbehind at every character)

@@ -77,21 +77,24 @@ def test_killed_many_times_and_resumed_equals_unbroken(unbroken, tmp_path, kills
     assert probe.exitcode == 0
     whole_s = time.monotonic() - started
     chance = random.Random(0)
-    reached = []
-    for _ in range(kills):
+    reached = [0]
+    folder = tmp_path / "killed" / "test"
+    for number in range(kills):
         child = context.Process(target=run_here, args=(tmp_path / "killed",), kwargs=pool)
         child.start()
-        child.join(chance.uniform(0.05, 1.0) * whole_s * 0.6)
+        # every other one gets to write something, however slow the machine is just now
+        while number % 2 and child.is_alive() and len(journal_if_any(folder)) <= reached[-1]:
+            time.sleep(0.005)
+        child.join(chance.uniform(0.0, 0.4) * whole_s)
         if child.is_alive():
             os.kill(child.pid, signal.SIGKILL)
             child.join()
-        folder = tmp_path / "killed" / "test"
-        reached.append(max((line["step"] for line in journal_if_any(folder) if line["stage"] == "grpo"), default=-1))
+        reached.append(len(journal_if_any(folder)))
     final = context.Process(target=run_here, args=(tmp_path / "killed",), kwargs=pool)
     final.start()
     final.join()
     assert final.exitcode == 0
-    assert len(set(reached)) > 1, f"every kill fell before or after the run: {reached}"
+    assert len(set(reached)) > 2, f"every kill fell before or after the run: {reached}"
     same_run(unbroken, tmp_path / "killed" / "test", step=4)
     summary = json.loads((tmp_path / "killed" / "test" / "summary.json").read_text())
     assert summary["status"] == "completed" and summary["steps"] == 4

@@ -4,8 +4,10 @@ Old values are those the run recorded, new ones come from the same functions as 
 missing with a reason and enters no comparison.
 """
 
+import asyncio
 import gc
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +23,9 @@ from medrl.learning.step import fill_advantages, mask_over_turns
 from medrl.recipe import Recipe
 from medrl.record.files import write_text
 from medrl.record.stored import Stored, read_stored
+from medrl.rollout.types import Rollout
 from medrl.scoring.compose import SCORE
-from medrl.scoring.rewards import LoadedReward, common_reasons, load_rewards, score_rollouts
+from medrl.scoring.rewards import LoadedReward, common_reasons, load_rewards, score_rollouts_async
 from medrl.scoring.workers.service import Service, open_service
 
 AT_ONCE = 512  # rollouts scored between two reports of progress
@@ -95,21 +98,46 @@ def _score(
     )
     if sample:
         raise MedrlError(f"{run}: no reward of this recipe applies to {sample}. Add one for its kind of question.")
-    start = 0
-    while start < len(found):
-        end = min(start + AT_ONCE, len(found))
-        while end < len(found) and found[end].rollout.prompt is found[end - 1].rollout.prompt:  # a group stays whole
-            end += 1
-        report("scoring", start, len(found))
-        score_rollouts([one.rollout for one in found[start:end]], rewards, pool)
-        start = end
-    report("scoring", len(found), len(found))
+    asyncio.run(
+        _score_portions(list(_portions(found)), rewards, pool, lambda done: report("scoring", done, len(found)))
+    )
     for _, step in groupby(found, lambda one: one.row["step"]):
         scored = [one.rollout for one in step if one.rollout.reward is not None]
         if scored:
             fill_advantages(recipe, scored)
         if recipe.algorithm.mask_over_turns:
             mask_over_turns(scored)
+
+
+def _portions(found: Sequence[Stored]) -> Iterator[list[Rollout]]:
+    start = 0
+    while start < len(found):
+        end = min(start + AT_ONCE, len(found))
+        while end < len(found) and found[end].rollout.prompt is found[end - 1].rollout.prompt:  # a group stays whole
+            end += 1
+        yield [one.rollout for one in found[start:end]]
+        start = end
+
+
+async def _score_portions(
+    portions: Sequence[list[Rollout]],
+    rewards: Sequence[LoadedReward],
+    pool: Service | None,
+    report: Callable[[int], None],
+) -> None:
+    """One portion is prepared here while the reward processes are at the one before."""
+    scored = 0
+    report(scored)
+    under_way: deque[tuple[int, asyncio.Task[None]]] = deque()
+    for portion in [*portions, None]:
+        if portion is not None:
+            under_way.append((len(portion), asyncio.ensure_future(score_rollouts_async(portion, rewards, pool))))
+            await asyncio.sleep(0)  # it sends its calls
+        while len(under_way) > (1 if portion is not None else 0):
+            rollouts, task = under_way.popleft()
+            await task
+            scored += rollouts
+            report(scored)
 
 
 def facts_of(rescored: Rescored, top: int = 10) -> dict[str, Any]:

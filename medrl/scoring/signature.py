@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 NAMES = ("compute_score", "compute_group_scores")  # of one rollout, of a group
@@ -22,6 +23,7 @@ def scores_groups(function: Any) -> bool:
     return getattr(function, "__name__", "") == NAMES[1] or first == "group"
 
 
+@lru_cache(maxsize=256)
 def asked_for(function: Callable[..., Any]) -> frozenset[str]:
     """What a reward's module asks for beside the row's own `extra_info`: `images`, `question`, or nothing."""
     module = getattr(inspect.unwrap(function), "__globals__", {})

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,11 +163,12 @@ def test_what_a_reward_forked_is_dead_when_its_worker_is(tmp_path):
     open(solution_str, 'w').write(' '.join(pids))
     """
     hangs, leaves = forks + "time.sleep(60)", forks + "return 1.0"
-    with Service(loaded(tmp_path, hangs=HEAD + hangs, leaves=HEAD + leaves), workers=2) as service:
+    rewards = [replace(one, timeout_s=3.0) for one in loaded(tmp_path, hangs=HEAD + hangs, leaves=HEAD + leaves)]
+    with Service(rewards, workers=2) as service:  # four forks take a while on a busy machine
         calls = [(name, given(str(tmp_path / f"{name}.txt"))) for name in ("hangs", "leaves")]
         reasons = [tell(one) for one in service.submit(calls).result(10)]
         assert reasons == [
-            "timeout after 0.5 s (killed)",
+            "timeout after 3 s (killed)",
             "forked a child process and left it behind; a reward must wait for its children",
         ]
         pids = [int(pid) for name in ("hangs", "leaves") for pid in (tmp_path / f"{name}.txt").read_text().split()]

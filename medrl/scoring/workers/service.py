@@ -70,7 +70,7 @@ class Service:
         Arguments are copied here and now, once for all calls in a row with the same object; each call gets its own.
         Waits while too many calls are queued.
         """
-        batch = Batch()
+        batch, ready = Batch(), []
         last, copied = object(), b""
         for position, (name, given) in enumerate(calls):
             batch.outcomes.append(Outcome(None, 0.0))
@@ -82,16 +82,23 @@ class Service:
                 batch.done(position, Outcome(Failed(what), 0.0))
                 continue
             last = given
-            with self._lock:
-                while len(self._queue) >= QUEUED and not self._closed:
-                    self._drained.wait()
-                if self._closed:
-                    raise MedrlError("the scoring service is closed")
-                batch.started(1)
-                self._queue.append(Call(batch, position, self._number[name], copied))
-                self._filled.notify()
+            ready.append(Call(batch, position, self._number[name], copied))
+            if len(ready) == CHUNK:
+                self._enqueue(batch, ready)
+                ready = []
+        self._enqueue(batch, ready)
         batch.sealed()
         return batch.future
+
+    def _enqueue(self, batch: Batch, calls: list[Call]) -> None:
+        with self._lock:
+            while len(self._queue) >= QUEUED and not self._closed:
+                self._drained.wait()
+            if self._closed:
+                raise MedrlError("the scoring service is closed")
+            batch.started(len(calls))
+            self._queue.extend(calls)
+            self._filled.notify(len(calls))
 
     def close(self) -> None:
         """End all workers now; calls that are not answered fail."""

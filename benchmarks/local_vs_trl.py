@@ -38,7 +38,8 @@ from medrl.learning.update import UpdateSettings, make_optimizer, update
 from medrl.recipe import Algorithm, Engine, Model, Optimizer, Reward
 from medrl.rollout.episode import run_group_episodes
 from medrl.rollout.types import Sampling
-from medrl.scoring.rewards import load_rewards, score_rollouts
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import score_rollouts
 from medrl.vision.open import open_image
 
 PARTS = ("generate", "score", "update", "rest")

@@ -21,7 +21,7 @@ from typing import Any
 
 import medrl
 from medrl.recipe import Reward
-from medrl.scoring.rewards import LoadedReward, load_rewards
+from medrl.scoring.loaded import LoadedReward, load_rewards
 from medrl.scoring.workers.service import Service, default_workers
 
 REWARDS = Path(__file__).resolve().parent.parent / "rewards"

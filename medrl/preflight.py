@@ -18,7 +18,8 @@ from medrl.learning.model import load_config, load_processor, pick_device
 from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
 from medrl.rollout.interaction import load_interaction
-from medrl.scoring.rewards import LoadedReward, load_rewards, probe
+from medrl.scoring.loaded import LoadedReward, load_rewards
+from medrl.scoring.rewards import probe
 from medrl.scoring.workers.service import Service, open_service
 from medrl.vision.open import open_image
 from medrl.vision.resize import ImageFamily

@@ -12,7 +12,7 @@ from medrl.data.source import find_adapter
 from medrl.dialogue.prompts import load_style
 from medrl.plugin import check_call
 from medrl.recipe import load_recipe
-from medrl.scoring.rewards import load_rewards
+from medrl.scoring.loaded import load_rewards
 from medrl.vision.resize import family_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes" / "gpu"

@@ -7,7 +7,7 @@ import pytest
 from medrl.errors import MedrlError
 from medrl.plugin import SHIPPED, check_call, load_plugin
 from medrl.recipe import Reward
-from medrl.scoring.rewards import load_rewards
+from medrl.scoring.loaded import load_rewards
 
 SCORE = "def {name}(data_source, solution_str, ground_truth, extra_info=None, *, bonus=0.5):\n    return bonus\n"
 

@@ -14,7 +14,8 @@ from medrl.dialogue.prompts import load_style
 from medrl.plugin import check_call
 from medrl.recipe import load_recipe
 from medrl.rollout.interaction import load_interaction
-from medrl.scoring.rewards import load_rewards, score_rollouts
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import score_rollouts
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 GPU_80 = 80 * 10**9

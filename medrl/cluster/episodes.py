@@ -36,8 +36,9 @@ from medrl.rollout.refused import TOKENS
 from medrl.rollout.seeds import derive_seed
 from medrl.rollout.types import Generation, Rollout, Sampling
 from medrl.scoring.compose import weights_in_force
+from medrl.scoring.loaded import LoadedReward, load_rewards
 from medrl.scoring.returned import token_rewards
-from medrl.scoring.rewards import LoadedReward, load_rewards, score_each, score_group
+from medrl.scoring.rewards import score_each, score_group
 from medrl.scoring.workers.service import Service, open_service
 from medrl.vision.resize import family_of
 

@@ -13,9 +13,9 @@ from typing import Any
 from medrl.errors import MedrlError
 from medrl.recipe import load_recipe
 from medrl.scoring.compose import gated_entries, total
+from medrl.scoring.loaded import LoadedReward, load_rewards
 from medrl.scoring.obtain import result_of
 from medrl.scoring.returned import numbers_of
-from medrl.scoring.rewards import LoadedReward, load_rewards
 
 
 async def compute_score(

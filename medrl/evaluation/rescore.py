@@ -25,7 +25,8 @@ from medrl.record.files import write_text
 from medrl.record.stored import Stored, read_stored
 from medrl.rollout.types import Rollout
 from medrl.scoring.compose import SCORE
-from medrl.scoring.rewards import LoadedReward, common_reasons, load_rewards, score_rollouts_async
+from medrl.scoring.loaded import LoadedReward, load_rewards
+from medrl.scoring.rewards import common_reasons, score_rollouts_async
 from medrl.scoring.workers.service import Service, open_service
 
 AT_ONCE = 512  # rollouts scored between two reports of progress

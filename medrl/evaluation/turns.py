@@ -7,7 +7,8 @@ from medrl.record.replies import RIGHT
 from medrl.rollout.confirmed import looks
 from medrl.rollout.types import Fault, Rollout
 from medrl.scoring.given import record_of
-from medrl.scoring.rewards import LoadedReward, score_rollouts
+from medrl.scoring.loaded import LoadedReward
+from medrl.scoring.rewards import score_rollouts
 from medrl.scoring.workers.service import Service
 
 ANSWER = "answer"  # the reward of this name says what is right, on the report too

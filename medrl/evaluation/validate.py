@@ -12,7 +12,8 @@ from medrl.evaluation.turns import gain_over_turn_one, turn_metrics
 from medrl.rollout.episode import run_group_episodes
 from medrl.rollout.interaction import Interaction
 from medrl.rollout.types import Engine, Rollout, Sampling
-from medrl.scoring.rewards import LoadedReward, score_rollouts, score_rollouts_async
+from medrl.scoring.loaded import LoadedReward
+from medrl.scoring.rewards import score_rollouts, score_rollouts_async
 from medrl.scoring.workers.service import Service
 
 

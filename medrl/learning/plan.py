@@ -8,7 +8,7 @@ from medrl.dialogue.prompts import PromptStyle
 from medrl.dialogue.tokens import PromptBuilder
 from medrl.recipe import Recipe
 from medrl.rollout.interaction import Interaction
-from medrl.scoring.rewards import LoadedReward
+from medrl.scoring.loaded import LoadedReward
 
 
 @dataclass(frozen=True)

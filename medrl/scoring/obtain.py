@@ -4,16 +4,14 @@ import asyncio
 import inspect
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medrl.scoring.given import copied
+from medrl.scoring.loaded import LoadedReward
 from medrl.scoring.workers.service import Outcome, Service
 
-if TYPE_CHECKING:
-    from medrl.scoring.rewards import LoadedReward
 
-
-async def outcomes_of(calls: Iterable[tuple["LoadedReward", Any]], pool: Service | None = None) -> list[Outcome]:
+async def outcomes_of(calls: Iterable[tuple[LoadedReward, Any]], pool: Service | None = None) -> list[Outcome]:
     """What became of calls of rewards with their arguments (for a reward of groups a list of them), in their order.
 
     No call sees what another does to its arguments. Without `pool` they are made here, one after another, coroutines at
@@ -28,18 +26,18 @@ async def outcomes_of(calls: Iterable[tuple["LoadedReward", Any]], pool: Service
     return outcomes
 
 
-async def result_of(reward: "LoadedReward", given: dict[str, Any]) -> Any:
+async def result_of(reward: LoadedReward, given: dict[str, Any]) -> Any:
     """What the reward returns for verl's four arguments, awaited if it is asynchronous."""
     result = _called(reward, given)
     return await result if inspect.isawaitable(result) else result
 
 
-def _called(reward: "LoadedReward", given: Any) -> Any:
+def _called(reward: LoadedReward, given: Any) -> Any:
     function = reward.plugin.target
     return function(given, **reward.kwargs) if reward.of_group else function(**given, **reward.kwargs)
 
 
-def _begun(reward: "LoadedReward", given: Any) -> Outcome:
+def _begun(reward: LoadedReward, given: Any) -> Outcome:
     """The outcome of a call, or a coroutine and when it began; a task for each call would cost more than most rewards."""
     begun = time.perf_counter()
     try:

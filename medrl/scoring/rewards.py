@@ -1,4 +1,4 @@
-"""Load the rewards a recipe names, try each once before anything heavy starts, and turn rollouts into scores.
+"""Try each reward of a recipe once before anything heavy starts, and turn rollouts into scores.
 
 A reward scores one rollout (`compute_score`) or all attempts at one question together (`compute_group_scores`). One that
 raises, or returns no finite number, leaves its rollouts *missing* with a reason; missing is never 0 and never enters a
@@ -8,72 +8,20 @@ group's mean. Above `scoring.max_missing` the run stops and says the most common
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from medrl.data.sample import Sample
 from medrl.dialogue.tokens import Prompt
 from medrl.errors import MedrlError
-from medrl.plugin import Plugin, check_call, load_plugin
-from medrl.recipe import Reward
 from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
 from medrl.scoring.compose import gated_entries, total
 from medrl.scoring.given import arguments, arguments_of
+from medrl.scoring.loaded import LoadedReward
 from medrl.scoring.obtain import outcomes_of
 from medrl.scoring.returned import entries_of, numbers_of, turn_values_of
-from medrl.scoring.signature import ARGUMENTS, NAMES, asked_for, scores_groups
+from medrl.scoring.signature import asked_for
 from medrl.scoring.workers.failed import reason_of, trace_of
 from medrl.scoring.workers.service import Service
-
-EACH = dict.fromkeys(ARGUMENTS)
-
-
-@dataclass(frozen=True)
-class LoadedReward:
-    """One reward of the recipe: its function, weight and keyword arguments. `of_group`: it scores a whole group at once."""
-
-    name: str
-    plugin: Plugin
-    weight: float
-    kwargs: dict[str, Any]
-    kinds: tuple[str, ...] = ()
-    of_group: bool = False
-    gate: str | None = None
-    timeout_s: float = 10.0
-
-    def applies(self, sample: Sample) -> bool:
-        """Whether this reward has a say about the sample's kind of question."""
-        return not self.kinds or sample.kind in self.kinds
-
-
-def load_rewards(rewards: dict[str, Reward], beside: Path | None = None) -> list[LoadedReward]:
-    """Load every reward and check that it takes what it will be given and the recipe's kwargs; MedrlError lists all faults."""
-    loaded, problems = [], []
-    for name, given in rewards.items():
-        try:
-            plugin = load_plugin(given.use, NAMES, beside)
-            of_group = scores_groups(plugin.target)
-            check_call(plugin, ("group",) if of_group else (), given.kwargs, {} if of_group else EACH)
-        except MedrlError as error:
-            problems.append(f"rewards.{name}: {error}")
-            continue
-        loaded.append(
-            LoadedReward(
-                name,
-                plugin,
-                given.weight,
-                dict(given.kwargs),
-                tuple(given.kinds),
-                of_group,
-                given.gate,
-                given.timeout_s,
-            )
-        )
-    if problems:
-        raise MedrlError("\n".join(problems))
-    return loaded
 
 
 def probe(rewards: Sequence[LoadedReward], prompt: Prompt, pool: Service | None = None) -> None:

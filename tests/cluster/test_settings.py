@@ -106,7 +106,7 @@ def test_plain_verl_is_not_offered_a_reward_of_groups():
 
     from medrl.cluster.plain_reward import compute_score, group_fault
     from medrl.recipe import Reward
-    from medrl.scoring.rewards import load_rewards
+    from medrl.scoring.loaded import load_rewards
 
     alone, together = Reward("rewards/tool.py"), Reward("rewards/curiosity.py")
     assert group_fault(load_rewards({"tool": alone})) == ""

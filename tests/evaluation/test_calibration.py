@@ -11,7 +11,8 @@ from medrl.evaluation import calibration
 from medrl.evaluation.calibration import calibration_error, calibration_metrics, risk_coverage
 from medrl.evaluation.validate import summarise
 from medrl.recipe import Reward
-from medrl.scoring.rewards import load_rewards, score_rollouts
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import score_rollouts
 
 
 def test_doctests():

@@ -7,7 +7,8 @@ from playing import ANSWER, call, detail, making, play, zooming
 from medrl.evaluation.turns import gain_over_turn_one, turn_metrics
 from medrl.evaluation.validate import summarise
 from medrl.recipe import Reward
-from medrl.scoring.rewards import load_rewards, score_rollouts
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import score_rollouts
 
 REWARDS = {"answer": Reward("rewards/choice.py"), "format": Reward("rewards/format.py", 0.1)}
 SAMPLE = next(one for one in (detail(number) for number in range(20)) if one.ground_truth == "A")

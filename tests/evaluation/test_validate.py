@@ -10,7 +10,7 @@ from medrl.evaluation.validate import best_constant, validate
 from medrl.learning.generate import LocalEngine
 from medrl.recipe import Reward
 from medrl.rollout.types import Sampling
-from medrl.scoring.rewards import load_rewards
+from medrl.scoring.loaded import load_rewards
 
 
 @pytest.fixture(scope="module")

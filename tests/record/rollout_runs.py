@@ -8,7 +8,8 @@ from playing import ANSWER, call, detail, making, play, zooming
 
 from medrl.learning.step import give_advantages
 from medrl.record.run import Run
-from medrl.scoring.rewards import load_rewards, score_rollouts
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import score_rollouts
 
 HOSTILE = (
     '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=1">'

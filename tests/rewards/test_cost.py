@@ -6,7 +6,7 @@ import pytest
 from medrl.errors import MedrlError
 from medrl.plugin import load_plugin
 from medrl.recipe import Reward, load_recipe
-from medrl.scoring.rewards import load_rewards
+from medrl.scoring.loaded import load_rewards
 
 compute_score = load_plugin("rewards/cost.py", "compute_score").target
 COSTS = {

@@ -5,7 +5,8 @@ from makers import prompts, rollout, tiny
 
 from medrl.plugin import load_plugin
 from medrl.recipe import Reward
-from medrl.scoring.rewards import load_rewards, probe, score_rollouts
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import probe, score_rollouts
 
 compute_score = load_plugin("rewards/easyr1.py", "compute_score").target
 

@@ -7,7 +7,8 @@ from test_tool_rewards import ACT, OPTIONS, RIGHT, SAMPLE, UNREADABLE, WRONG, re
 
 from medrl.plugin import load_plugin
 from medrl.recipe import Reward
-from medrl.scoring.rewards import load_rewards, score_rollouts
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import score_rollouts
 
 curiosity, adaptive = (
     load_plugin(f"rewards/{name}.py", "compute_group_scores").target for name in ("curiosity", "adaptive_tool")

@@ -12,7 +12,8 @@ from makers import prompts, tiny
 from medrl.errors import MedrlError
 from medrl.plugin import load_plugin
 from medrl.recipe import Reward
-from medrl.scoring.rewards import load_rewards, probe
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import probe
 
 compute_score = load_plugin("rewards/report_models.py", "compute_score").target
 PACKAGES = compute_score.__globals__["PACKAGES"]

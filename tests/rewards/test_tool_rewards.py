@@ -10,7 +10,8 @@ from medrl.plugin import load_plugin
 from medrl.recipe import Env, Reward
 from medrl.rollout.confirmed import looks
 from medrl.rollout.interaction import load_interaction
-from medrl.scoring.rewards import load_rewards, score_rollouts
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import score_rollouts
 
 VITAR = {
     "answer": Reward("rewards/choice.py", weight=1.0),

@@ -6,8 +6,9 @@ from playing import ANSWER, call, making, play, zooming
 
 from medrl.plugin import load_plugin
 from medrl.recipe import Reward
+from medrl.scoring.loaded import load_rewards
 from medrl.scoring.returned import token_rewards
-from medrl.scoring.rewards import load_rewards, score_rollouts
+from medrl.scoring.rewards import score_rollouts
 
 compute_score = load_plugin("rewards/turn_format.py", "compute_score").target
 GOOD, MUTE, PLAIN = "<think>there</think><tool_call>{}</tool_call>", "<tool_call>{}</tool_call>", "<answer>A</answer>"

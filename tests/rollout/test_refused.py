@@ -17,7 +17,8 @@ from medrl.recipe import Algorithm, Optimizer
 from medrl.rollout.episode import run_episode
 from medrl.rollout.refused import TOKENS, fault_of
 from medrl.rollout.types import Sampling
-from medrl.scoring.rewards import common_reasons, load_rewards, score_rollouts
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import common_reasons, score_rollouts
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from medrl.evaluation.validate import mean_scores
 from medrl.recipe import Reward
 from medrl.scoring import compose
 from medrl.scoring.compose import components, gated_entries, total, weights_in_force
+from medrl.scoring.loaded import load_rewards
 from medrl.scoring.returned import token_rewards
-from medrl.scoring.rewards import load_rewards, score_rollouts
+from medrl.scoring.rewards import score_rollouts
 
 RULES = {
     "answer": Reward(weight=1.0, gate="format"),

@@ -12,7 +12,8 @@ from medrl.errors import MedrlError
 from medrl.plugin import load_plugin
 from medrl.recipe import Reward
 from medrl.scoring.given import arguments
-from medrl.scoring.rewards import load_rewards, probe
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import probe
 from medrl.scoring.signature import asked_for
 from medrl.vision.open import open_image
 

@@ -5,7 +5,8 @@ from makers import prompts, rollout, tiny
 
 from medrl.errors import MedrlError
 from medrl.recipe import Reward
-from medrl.scoring.rewards import load_rewards, probe, score_rollouts
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import probe, score_rollouts
 from medrl.scoring.signature import ARGUMENTS
 
 HEAD = "def compute_group_scores(group, **kwargs):\n    "

@@ -7,7 +7,8 @@ from makers import prompts, rollout, tiny
 
 from medrl.errors import MedrlError
 from medrl.recipe import Reward
-from medrl.scoring.rewards import load_rewards, probe, score_rollouts
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import probe, score_rollouts
 from medrl.scoring.spent import scoring_metrics
 from medrl.scoring.workers.service import Service
 

@@ -9,9 +9,10 @@ from playing import ANSWER, call, making, play, zooming
 from medrl.recipe import Reward
 from medrl.record.run import rollout_row
 from medrl.scoring import given, returned, signature
+from medrl.scoring.loaded import load_rewards
 from medrl.scoring.parts import right
 from medrl.scoring.returned import token_rewards
-from medrl.scoring.rewards import load_rewards, score_rollouts
+from medrl.scoring.rewards import score_rollouts
 
 STEPS = """
 def compute_score(data_source, solution_str, ground_truth, extra_info=None):

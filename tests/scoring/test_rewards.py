@@ -7,7 +7,8 @@ from makers import prompts, rollout, tiny
 
 from medrl.errors import MedrlError
 from medrl.recipe import Reward
-from medrl.scoring.rewards import common_reasons, load_rewards, missing_share, probe, score_rollouts
+from medrl.scoring.loaded import load_rewards
+from medrl.scoring.rewards import common_reasons, missing_share, probe, score_rollouts
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from medrl.errors import MedrlError
 from medrl.recipe import Reward, Scoring
-from medrl.scoring.rewards import load_rewards
+from medrl.scoring.loaded import load_rewards
 from medrl.scoring.workers.failed import reason_of
 from medrl.scoring.workers.service import Service, default_workers, open_service
 

@@ -15,17 +15,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medrl.errors import MedrlError
 from medrl.recipe import Scoring
+from medrl.scoring.loaded import LoadedReward
 from medrl.scoring.workers.chunk import Batch, Call, Chunk, Outcome
 from medrl.scoring.workers.failed import Failed
 from medrl.scoring.workers.process import Nursery, Worker
 from medrl.scoring.workers.wire import Job, Source
-
-if TYPE_CHECKING:
-    from medrl.scoring.rewards import LoadedReward
 
 QUEUED = 4096  # calls that wait; whoever has more waits too
 CHUNK, TOGETHER = 32, 64  # calls a worker is given at once: one after another, or all at the same time
@@ -35,7 +33,7 @@ STARTS = 3  # times that a worker may fail to start before the service gives up
 class Service:
     """Reward processes for the rewards of one recipe. Thread-safe; close it, or use it as a context."""
 
-    def __init__(self, rewards: Sequence["LoadedReward"], workers: int, memory_mb: int = 2048) -> None:
+    def __init__(self, rewards: Sequence[LoadedReward], workers: int, memory_mb: int = 2048) -> None:
         self._sources = tuple(source_of(reward) for reward in rewards)
         self._number = {reward.name: number for number, reward in enumerate(rewards)}
         self._concurrent = [inspect.iscoroutinefunction(reward.plugin.target) for reward in rewards]
@@ -199,7 +197,7 @@ class Service:
 
 
 @contextmanager
-def open_service(scoring: Scoring, rewards: Sequence["LoadedReward"], share: int = 1) -> Iterator[Service | None]:
+def open_service(scoring: Scoring, rewards: Sequence[LoadedReward], share: int = 1) -> Iterator[Service | None]:
     """The service that the recipe asks for; None where rewards are called in this process (`scoring.workers=0`).
 
     `share`: how many processes of the run each open one, and divide the workers between them.
@@ -217,7 +215,7 @@ def default_workers() -> int:
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
-def source_of(reward: "LoadedReward") -> Source:
+def source_of(reward: LoadedReward) -> Source:
     """A loaded reward as a reward process finds it again."""
     plugin = reward.plugin
     function = plugin.reference.partition(":")[2]

@@ -4,6 +4,7 @@ medrl's own trainer computes them itself, those of components too; plain verl's 
 alone, and `medrl_gdpo` says so there.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ def register_all() -> None:
         register_adv_est(f"medrl_{name}")(without_components(name))
 
 
+@cache  # one function for one name: verl refuses a second
 def token_level(estimator: Estimator) -> Any:
     """An estimator with verl's signature: token rewards (rollouts, tokens) in, token advantages and returns out."""
 
@@ -36,6 +38,7 @@ def token_level(estimator: Estimator) -> Any:
     return estimate
 
 
+@cache
 def without_components(name: str) -> Any:
     """What stands in for an estimator of components where verl gives it none."""
 

@@ -141,11 +141,13 @@ def normalise(text: str) -> str:
         text = _replaced(text, _BEFORE_NFKC)
         text = _PIECES.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text)
         text = _replaced(text, _PLAIN)
-    if not text.replace("\n", "").isprintable():
+    is_plain = text.isascii() and text.replace("\n", "").isprintable()  # no tab, no control character
+    if not is_plain:
         text = _CONTROL.sub("", _LINE_BREAK.sub("\n", text))
     if any(mark in text for mark in "*_`"):
         text = _EMPHASIS.sub("", text)
-    text = _BLANKS.sub(" ", text)
+    if not is_plain or "  " in text:
+        text = _BLANKS.sub(" ", text)
     return (_BLANKS_AT_BREAK.sub("\n", text) if "\n" in text else text).strip()
 
 

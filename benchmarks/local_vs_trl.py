@@ -31,7 +31,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from medrl.data.source import load
 from medrl.dialogue.prompts import load_style
-from medrl.learning.advantages import grpo
+from medrl.learning.advantages.grpo import grpo
 from medrl.learning.generate import LocalEngine
 from medrl.learning.model import load_model
 from medrl.learning.update import UpdateSettings, make_optimizer, update

@@ -64,7 +64,7 @@ def arguments():
 
 def recipe_of(folder, given):
     """One recipe for both. The rate is so low that neither policy moves: replies stay equally long on both sides."""
-    from medrl.recipe import load_recipe
+    from medrl.recipe_file import load_recipe
 
     return load_recipe(ROOT / "recipes" / "quickstart.yaml", changes(folder, given))
 

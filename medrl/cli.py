@@ -253,6 +253,7 @@ def _card(plan: Any, command: list[str]) -> dict[str, Any]:
         "data_sha256": {"train": plan.train.sha256, "val": plan.val.sha256},
         "prompt_template_sha256": plan.style.sha256,
         "env_sha256": plan.interaction.sha256 if plan.interaction else None,
+        "advantage_sha256": plan.estimator.sha256,
         "reward_sha256": {reward.name: reward.plugin.sha256 for reward in plan.rewards},
         "box_frame": plan.builder.family.box_frame,
     }

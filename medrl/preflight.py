@@ -14,6 +14,7 @@ from medrl.dialogue.tokens import PromptBuilder
 from medrl.errors import MedrlError
 from medrl.evaluation.shortcut_gate import judge
 from medrl.learning.demonstrations import imitated
+from medrl.learning.estimator import load_estimator
 from medrl.learning.model import load_config, load_processor, pick_device
 from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
@@ -33,7 +34,7 @@ Progress = Callable[[str, int, int], None]
 def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None = None) -> Plan:
     """Load data, rewards, prompt style and processor, and try them on each other. MedrlError lists every fault found."""
     problems: list[str] = []
-    train = val = demonstrations = style = processor = interaction = None
+    train = val = demonstrations = style = processor = interaction = estimator = None
     rewards: list[LoadedReward] = []
     report = progress or (lambda what, done, total: None)
     report("reading data", 0, 3)
@@ -51,6 +52,8 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     with collecting(problems):
         rewards = load_rewards(recipe.rewards, beside)
     with collecting(problems):
+        estimator = load_estimator(recipe.algorithm, beside)
+    with collecting(problems):
         interaction = load_interaction(recipe.env, beside)
     with collecting(problems):
         style = load_style(recipe.prompt.style, beside, interaction.tools if interaction else ())
@@ -64,7 +67,7 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         with collecting(problems):
             tools = interaction.tools if interaction else ()
             check_taught(recipe.model.path, taught_with(style, tools, recipe.env.action_format))
-    if problems or train is None or val is None or style is None or processor is None:
+    if problems or train is None or val is None or style is None or processor is None or estimator is None:
         raise MedrlError("\n".join(problems))
     builder = make_builder(recipe, processor, style, train.root)
     problems += _data_faults(recipe, train, val, demonstrations)
@@ -100,6 +103,7 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         style,
         builder,
         interaction,
+        estimator,
         longest,
         warnings,
         memory,

@@ -1,6 +1,6 @@
 """The recipe: every key medrl has, with its default, and the checks that need nothing but the recipe itself.
 
-A recipe is one YAML file plus `a.b=c` overrides. All mistakes are reported together, before anything heavy is loaded.
+All mistakes are reported together, before anything heavy is loaded. recipe_file.py reads the file.
 """
 
 import difflib
@@ -11,7 +11,6 @@ from typing import Any, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from medrl.errors import MedrlError
 from medrl.familiar_keys import FAMILIAR
@@ -49,6 +48,7 @@ class Data:
     max_shortcut: float | None = (
         None  # accuracy that an answer without the picture may reach on `val`; default: not asked
     )
+    slice_by: str | None = None  # what results are told apart by: modality, kind, …; a column or a key of extra_info
 
 
 @dataclass
@@ -81,17 +81,51 @@ class Scoring:
     max_missing: float = 0.05  # share of rollouts without a score at which the run stops
     workers: int | None = None  # reward processes on a node; default: one per CPU, 8 at most; 0: none, and no deadlines
     memory_mb: int = 2048  # what each of them may allocate
+    accuracy: str | None = None  # the reward that says whether an answer is right; default: `answer`, or the heaviest
 
 
 @dataclass
 class Algorithm:
-    advantage: str = "grpo"  # grpo, dr_grpo, or gdpo: each reward normalised by itself, then summed
+    advantage: str = "grpo"  # an estimator of docs/advantages.md, or path.py[:function]
+    kwargs: dict[str, Any] = field(default_factory=dict)  # of the estimator, such as {lambda: 0.5} of uadt
     group_size: int = 8  # attempts per prompt
     clip_low: float = 0.2
     clip_high: float = 0.2
     kl_coef: float = 0.0  # k3 estimate against the model as it stood before the first GRPO step
     loss_aggregation: str | None = None  # default: seq-mean-token-mean; dr_grpo: seq-mean-token-sum-norm
+    ratio: str = "token"  # token, or sequence: one importance ratio for a whole reply (GSPO)
+    filter_groups: bool = False  # leave out questions whose attempts are all right or all wrong, and ask others instead
+    max_refills: int = 2  # times that others are asked in one step
     mask_over_turns: bool = False  # attempts out of turns, pictures or tokens count in their group and teach nothing
+
+
+@dataclass
+class Curriculum:
+    pass_rates: str | None = None  # file made by `medrl data difficulty`: how often the model is right on each sample
+    min_pass_rate: float = 0.0  # train on samples between these two, both included
+    max_pass_rate: float = 1.0
+    order: str | None = None  # easy_to_hard or hard_to_easy, in place of data.shuffle
+    stages: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # such as [{kinds: [choice], steps: 100}, {kinds: [open]}]
+    replay_share: float = 0.0  # of a step's prompts, at most, that failed in one of the last steps and are asked again
+    replay_window: int = 5  # how many steps are the last ones
+    replay_below: float = 0.5  # mean accuracy of its attempts below which a prompt has failed
+
+
+@dataclass
+class Health:
+    stop_on: list[str] = field(default_factory=list)  # alarms that end the run, saved; the keys below are their names
+    window: int = 10  # steps whose mean is judged
+    entropy_collapse: float = 0.1  # alarm below this share of the entropy of the first window
+    zero_spread: float = 0.9  # above this share of groups that teach nothing
+    format_only: float = 0.2  # when another reward has gained so much and accuracy less than 0.02
+    truncated: float = 0.5  # above this share of replies that were cut off
+    missing: float = 0.02  # above this share of rollouts without a score
+    engine_gap: float = (
+        0.05  # above this mean difference in nats between the sampler's and the trainer's log-probabilities
+    )
+    length_drift: float = 2.0  # when replies are this many times as long as in the first window, or as short
 
 
 @dataclass
@@ -180,6 +214,8 @@ class Recipe:
     rewards: dict[str, Reward] = field(default_factory=dict)
     scoring: Scoring = field(default_factory=Scoring)
     algorithm: Algorithm = field(default_factory=Algorithm)
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    health: Health = field(default_factory=Health)
     sampling: Sampling = field(default_factory=Sampling)
     optimizer: Optimizer = field(default_factory=Optimizer)
     training: Training = field(default_factory=Training)
@@ -193,26 +229,6 @@ class Recipe:
     @property
     def run_dir(self) -> Path:
         return Path(self.runs_dir) / self.name
-
-
-def load_recipe(path: Path, overrides: Sequence[str] = (), suffix: str = "") -> Recipe:
-    """Read a recipe and apply overrides; MedrlError lists every mistake at once. `suffix`: of a name that is not given."""
-    if not path.is_file():
-        near = ", ".join(str(other) for other in sorted(path.parent.glob("*.yaml"))[:8]) if path.parent.is_dir() else ""
-        raise MedrlError(f"{path}: no such recipe." + (f" That folder has: {near}." if near else ""))
-    try:
-        raw = OmegaConf.load(path)
-        for override in overrides:
-            if "=" not in override:
-                raise MedrlError(f"override {override!r}: expected key=value, such as training.steps=100.")
-        given = OmegaConf.to_container(OmegaConf.merge(raw, OmegaConf.from_dotlist(list(overrides))), resolve=True)
-    except (YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise MedrlError(f"{path}: not a readable recipe: {error}") from None
-    if not isinstance(given, dict):
-        raise MedrlError(
-            f"{path}: found {type(given).__name__}, expected a mapping of keys such as model, data, rewards."
-        )
-    return recipe_from(given, str(path), default_name=path.stem + suffix)
 
 
 def recipe_from(given: dict[Any, Any], place: str, default_name: str) -> Recipe:

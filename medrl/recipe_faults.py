@@ -4,7 +4,8 @@ from omegaconf import DictConfig, OmegaConf
 
 CHOICES = {
     "model.dtype": ("auto", "float32", "bfloat16"),
-    "algorithm.advantage": ("grpo", "dr_grpo", "gdpo"),
+    "algorithm.ratio": ("token", "sequence"),
+    "curriculum.order": (None, "easy_to_hard", "hard_to_easy"),
     "algorithm.loss_aggregation": (
         None, "token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm",
     ),
@@ -64,6 +65,9 @@ def _contradictions(config: DictConfig) -> list[str]:
     elif not any(reward.weight for reward in config.rewards.values()):
         problems.append("rewards: every weight is 0, so nothing can be learnt")
     problems += _gate_faults(config)
+    if config.scoring.accuracy is not None and config.scoring.accuracy not in config.rewards:
+        known = ", ".join(str(name) for name in config.rewards)
+        problems.append(f"scoring.accuracy={config.scoring.accuracy}: no such reward; expected one of {known}")
     if not 0 < algorithm.clip_low < 1:
         problems.append(f"algorithm.clip_low={algorithm.clip_low}: expected above 0 and below 1")
     if algorithm.clip_high <= 0:

@@ -10,7 +10,7 @@ from test_cli import run
 
 from medrl.data.sample import write_parquet
 from medrl.errors import MedrlError
-from medrl.recipe import load_recipe
+from medrl.recipe_file import load_recipe
 
 
 @pytest.fixture

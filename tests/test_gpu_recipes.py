@@ -11,7 +11,7 @@ from medrl.cluster.memory import CONTEXTS, GIB, estimate, faults
 from medrl.data.source import find_adapter
 from medrl.dialogue.prompts import load_style
 from medrl.plugin import check_call
-from medrl.recipe import load_recipe
+from medrl.recipe_file import load_recipe
 from medrl.scoring.loaded import load_rewards
 from medrl.vision.resize import family_of
 

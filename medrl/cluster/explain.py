@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medrl.cluster.settings import MAPPED, Machine, overrides
-from medrl.learning.advantages import OF_COMPONENTS
+from medrl.learning.estimator import load_estimator
 from medrl.recipe import Recipe
 
 # what only medrl's trainer reads, and what verl has of its own for it
@@ -45,11 +45,12 @@ def plain_command(recipe: Recipe, machine: Machine, data: Path, recipe_file: Pat
 def estimator_fault(recipe: Recipe) -> str:
     """Why these advantages cannot be had under plain verl; empty where they can."""
     name = recipe.algorithm.advantage
-    if name not in OF_COMPONENTS:
+    more = sorted(load_estimator(recipe.algorithm).asks_for - {"rewards", "groups"})
+    if not more:
         return ""
     return (
-        f"algorithm.advantage={name}: needs every reward by itself, and plain verl's trainer gives an estimator their sum; "
-        "use grpo there."
+        f"algorithm.advantage={name}: needs {', '.join(more)}, and plain verl's trainer gives an estimator the summed rewards "
+        "and the groups alone; use grpo there."
     )
 
 

@@ -35,6 +35,11 @@ def policy_metrics(fields: dict[str, Tensor], trained: Tensor) -> dict[str, floa
     return {name: float(value) for name, value in found.items()}
 
 
+def mean_entropies(entropies: Tensor, mask: Tensor) -> list[float]:
+    """Mean entropy of each reply's own tokens, in nats; both inputs (rollouts, tokens), padded with 0."""
+    return ((entropies * mask).sum(1) / mask.sum(1).clamp(min=1)).tolist()
+
+
 def journal_metrics(metrics: dict[str, Any]) -> dict[str, float]:
     """Plain finite floats, with our names added for verl's."""
     plain = {name: float(value) for name, value in metrics.items() if _is_number(value)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medrl.errors import MedrlError
-from medrl.recipe import load_recipe
+from medrl.recipe_file import load_recipe
 from medrl.scoring.compose import gated_entries, total
 from medrl.scoring.loaded import LoadedReward, load_rewards
 from medrl.scoring.obtain import result_of

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from medrl.cluster.layout import micro_batch
 from medrl.errors import MedrlError
+from medrl.learning.estimator import BUILT_IN
 from medrl.learning.losses import default_aggregation
 from medrl.learning.model import pick_device
 from medrl.recipe import Recipe
@@ -40,6 +41,7 @@ MAPPED = {
     "algorithm.clip_low": ("actor_rollout_ref.actor.clip_ratio_low",),
     "algorithm.clip_high": ("actor_rollout_ref.actor.clip_ratio_high",),
     "algorithm.kl_coef": ("actor_rollout_ref.actor.use_kl_loss", "actor_rollout_ref.actor.kl_loss_coef"),
+    "algorithm.ratio": ("actor_rollout_ref.actor.policy_loss.loss_mode",),
     "algorithm.loss_aggregation": (
         "actor_rollout_ref.actor.loss_agg_mode", "actor_rollout_ref.actor.loss_scale_factor",
     ),
@@ -75,6 +77,8 @@ OURS = {
     "runs_dir": "the run directory", "seed": "sample order and every rollout's own seed", "data": "samples",
     "prompt": "prompt building", "env": "episodes", "rewards": "scoring", "scoring": "scoring",
     "sft": "the cold start, before verl starts", "algorithm.mask_over_turns": "advantages",
+    "algorithm.kwargs": "advantages", "algorithm.filter_groups": "which groups are trained on", "algorithm.max_refills": "",
+    "curriculum": "sample order", "health": "alarms",
     "val": "validation", "checkpoint": "checkpoints", "loggers": "loggers", "engine.name": "", "engine.device": "",
     "engine.threads": "", "engine.start_timeout_s": "", "model.lora_dropout": "refused above 0", "verl": "raw keys, set last",
 }  # fmt: skip
@@ -130,6 +134,7 @@ def overrides(recipe: Recipe, machine: Machine, model_path: str) -> dict[str, An
         f"{actor}.clip_ratio_low": algorithm.clip_low,
         f"{actor}.clip_ratio_high": algorithm.clip_high,
         f"{actor}.clip_ratio_c": NO_DUAL_CLIP,
+        f"{actor}.policy_loss.loss_mode": "gspo" if algorithm.ratio == "sequence" else "vanilla",
         f"{actor}.loss_agg_mode": aggregation,
         f"{actor}.loss_scale_factor": recipe.sampling.max_new_tokens if aggregation.endswith("-norm") else None,
         f"{actor}.use_kl_loss": algorithm.kl_coef > 0,
@@ -162,7 +167,8 @@ def overrides(recipe: Recipe, machine: Machine, model_path: str) -> dict[str, An
         "data.train_batch_size": training.prompts_per_step,
         "data.max_prompt_length": recipe.sampling.max_prompt_tokens,
         "data.max_response_length": recipe.sampling.max_new_tokens,
-        "algorithm.adv_estimator": f"medrl_{algorithm.advantage}",
+        # medrl's trainer gives the advantages; the name is for plain verl, which does not know a user's own
+        "algorithm.adv_estimator": f"medrl_{algorithm.advantage if algorithm.advantage in BUILT_IN else 'grpo'}",
         "trainer.nnodes": engine.nodes,
         "trainer.n_gpus_per_node": engine.gpus_per_node,
         "trainer.total_training_steps": training.steps,

@@ -29,7 +29,7 @@ from verl.utils.skip import SkipManager
 from verl.workers.utils.padding import response_to_nested
 
 from medrl.cluster.episodes import BAD_SAMPLE, EpisodeManager
-from medrl.cluster.metrics import journal_metrics, policy_metrics
+from medrl.cluster.metrics import journal_metrics, mean_entropies, policy_metrics
 from medrl.cluster.order import training_order
 from medrl.cluster.parcel import unpacked
 from medrl.cluster.servers import Servers
@@ -39,8 +39,9 @@ from medrl.data.sample import Sample
 from medrl.errors import MedrlError
 from medrl.evaluation.validate import best_constant, summarise
 from medrl.learning.attempt import StopRequest
-from medrl.learning.batches import batch_indices
+from medrl.learning.course import Course
 from medrl.learning.plan import Plan
+from medrl.learning.state import read_trainer
 from medrl.learning.step import SHOWN_PROMPTS, SHOWN_QUESTIONS, give_advantages, keep_validation
 from medrl.learning.update import learning_rate
 from medrl.record.checkpoint import save_checkpoint
@@ -71,6 +72,7 @@ class ClusterTrainer(PPOTrainerSync):
         self.scoring = scoring
         self.plan, self.run, self.log, self.start, self.watching, self.stop = plan, run, log, start, watching, stop
         self.recipe = plan.recipe
+        self.course = Course(self.recipe, plan.train.samples)
         self.samples: dict[str, Sample] = {}  # of the prompts that are out
         self.rollouts: list[Rollout] = []
         self.curr_step_profile = False
@@ -198,12 +200,7 @@ class ClusterTrainer(PPOTrainerSync):
 
     def _next_train_batch(self, num_prompts: int | None = None) -> TensorDict:
         """The step's samples: a function of seed and step, as in engine `local`."""
-        recipe = self.recipe
-        samples = self.plan.train.samples
-        chosen = batch_indices(
-            len(samples), self.global_steps - 1, recipe.training.prompts_per_step, recipe.seed, recipe.data.shuffle
-        )
-        return self._batch([samples[index] for index in chosen])
+        return self._batch(self.course.batch(self.global_steps - 1))
 
     def _balance_batch(self, batch: Any, metrics: dict[str, Any], *arguments: Any, **named: Any) -> Any:
         """verl's own padding, then the order of order.py."""
@@ -227,10 +224,16 @@ class ClusterTrainer(PPOTrainerSync):
         self.rollouts = sorted(
             (one for one in rollouts if one is not None), key=lambda one: (place[id(one.prompt.sample)], one.attempt)
         )
+        step = self.global_steps - 1
+        entropies = mean_entropies(data["entropy"].to_padded_tensor(0.0), mask.to_padded_tensor(0.0))
+        for rollout, entropy in zip(rollouts, entropies):
+            if rollout is not None:
+                rollout.entropy = entropy
         metrics |= {
             "data/lost_samples": self._lost(),
-            **give_advantages(self.recipe, self.rollouts, self.global_steps - 1),
+            **give_advantages(self.recipe, self.rollouts, step, self.plan.estimator),
         }
+        self.course.observe(step, self.rollouts)
         advantages = torch.tensor([(one.advantage or 0.0) if one is not None else 0.0 for one in rollouts])
         trained = torch.tensor([one is not None and one.advantage is not None for one in rollouts])
         padded = {name: data[name].to_padded_tensor(0.0) for name in fields if name != "extra_fields"}
@@ -248,7 +251,9 @@ class ClusterTrainer(PPOTrainerSync):
         self.global_steps = 0
         if (found := self.start.resumed) is not None:
             self.actor_rollout_wg.load_checkpoint(local_path=str(found.resolve()))
-            self.global_steps = int(found.name.removeprefix("global_step_"))
+            kept = read_trainer(found)
+            self.global_steps = int(kept["step"])
+            self.plan.estimator.state, self.course.state = kept.get("advantage", {}), kept.get("course", {})
 
     # ---- our own
 
@@ -334,7 +339,8 @@ class ClusterTrainer(PPOTrainerSync):
     def _save(self, step: int) -> None:
         def write(folder: Path) -> None:
             self.actor_rollout_wg.save_checkpoint(str(folder.resolve()))
-            write_json(folder / "trainer.json", {"step": step})
+            remembered = {"advantage": self.plan.estimator.state, "course": self.course.state}
+            write_json(folder / "trainer.json", {"step": step, **remembered})
 
         save_checkpoint(self.run.checkpoints, step, write, self.recipe.checkpoint.keep)
 

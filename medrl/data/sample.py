@@ -57,6 +57,12 @@ class Sample:
         """What was answered between the replies of the demonstration, where the data say so: text, and images as above."""
         return tuple(self.extra_info.get("observations") or ())
 
+    def slice_of(self, by: str | None) -> str:
+        """The group it is counted in by `data.slice_by`: a column such as data_source or kind, or a key of `extra_info`."""
+        if by in (None, "data_source", "kind", "ability"):
+            return str(getattr(self, by or "data_source"))
+        return str(self.extra_info.get(str(by), "unknown"))
+
     @property
     def question(self) -> str:
         """The last user message without its image placeholders."""

@@ -19,6 +19,7 @@ from typing import Any
 from medrl.data.of_recipe import load_split
 from medrl.errors import MedrlError
 from medrl.evaluation.rankings import SAME, Order, compare, sign_changes
+from medrl.learning.estimator import load_estimator
 from medrl.learning.step import fill_advantages, mask_over_turns
 from medrl.recipe import Recipe
 from medrl.record.files import write_text
@@ -102,10 +103,11 @@ def _score(
     asyncio.run(
         _score_portions(list(_portions(found)), rewards, pool, lambda done: report("scoring", done, len(found)))
     )
+    estimator = load_estimator(recipe.algorithm)
     for _, step in groupby(found, lambda one: one.row["step"]):
         scored = [one.rollout for one in step if one.rollout.reward is not None]
         if scored:
-            fill_advantages(recipe, scored)
+            fill_advantages(recipe, scored, estimator)
         if recipe.algorithm.mask_over_turns:
             mask_over_turns(scored)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from medrl.data.source import DataSet
 from medrl.dialogue.prompts import PromptStyle
 from medrl.dialogue.tokens import PromptBuilder
+from medrl.learning.estimator import Estimator
 from medrl.recipe import Recipe
 from medrl.rollout.interaction import Interaction
 from medrl.scoring.loaded import LoadedReward
@@ -24,6 +25,7 @@ class Plan:
     style: PromptStyle
     builder: PromptBuilder
     interaction: Interaction | None  # how episodes with an environment are played; None: one reply to each question
+    estimator: Estimator
     longest_prompt: int
     warnings: list[str]
     memory: list[str]  # what engine verl needs per GPU, as a table; empty for engine local

@@ -1,6 +1,6 @@
 """What a checkpoint of the local engine holds, written and read back exactly: weights, optimizer, step.
 
-Nothing else is needed: every random number of a step is derived from the seed and the step. No pickle is loaded.
+Every random number of a step is derived from the seed and the step, so no generator's state is kept. No pickle is loaded.
 """
 
 import json
@@ -16,17 +16,25 @@ from medrl.learning.update import Reference
 from medrl.record.files import write_json
 
 
-def write_state(folder: Path, policy: Policy, processor: Any, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Fill a checkpoint folder: `model/` (a Hugging Face folder), `optimizer.pt`, `trainer.json`."""
+def write_state(
+    folder: Path, policy: Policy, processor: Any, optimizer: torch.optim.Optimizer, trainer: dict[str, Any]
+) -> None:
+    """Fill a checkpoint folder: `model/` (a Hugging Face folder), `optimizer.pt`, `trainer.json` (the step, and what the
+    estimator and the course remember)."""
     save_model(policy, processor, folder / "model")
     torch.save(optimizer.state_dict(), folder / "optimizer.pt")
-    write_json(folder / "trainer.json", {"step": step})
+    write_json(folder / "trainer.json", trainer)
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> int:
-    """Restore the optimizer; returns the step the checkpoint was made at."""
+def load_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:
+    """Restore the optimizer."""
     optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
-    return int(json.loads((folder / "trainer.json").read_text(encoding="utf-8"))["step"])
+
+
+def read_trainer(folder: Path) -> dict[str, Any]:
+    """trainer.json of a checkpoint of either engine."""
+    found: dict[str, Any] = json.loads((folder / "trainer.json").read_text(encoding="utf-8"))
+    return found
 
 
 def load_weights(network: Any, folder: Path) -> None:

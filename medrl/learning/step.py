@@ -8,20 +8,22 @@ import torch
 from medrl.errors import MedrlError
 from medrl.evaluation.turns import turn_metrics
 from medrl.evaluation.validate import mean_scores
-from medrl.learning.advantages import ESTIMATORS, OF_COMPONENTS, zero_spread
+from medrl.learning.advantages.groups import zero_spread
+from medrl.learning.estimator import Estimator, group_numbers, judged, load_estimator
 from medrl.recipe import Recipe
 from medrl.record.run import Run
 from medrl.rollout.refused import TOKENS
 from medrl.rollout.types import Rollout
-from medrl.scoring.compose import components
 from medrl.scoring.rewards import common_reasons, missing_share
 from medrl.scoring.spent import scoring_metrics
 
 SHOWN_QUESTIONS, SHOWN_PROMPTS = 48, 8  # held-out questions and training prompts whose pictures are kept for the report
 
 
-def give_advantages(recipe: Recipe, rollouts: Sequence[Rollout], step: int) -> dict[str, float]:
-    """Fill `advantage` of every rollout to train on; returns `reward/…`, `group/…` and `rollout/…` metrics.
+def give_advantages(
+    recipe: Recipe, rollouts: Sequence[Rollout], step: int, estimator: Estimator | None = None
+) -> dict[str, float]:
+    """Fill `advantage` of every rollout to train on; returns `reward/…`, `group/…`, `advantage/…` and `rollout/…` metrics.
 
     A rollout has none when it has no score, or when `algorithm.mask_over_turns` masks it. Raises MedrlError, with the
     commonest reasons, when too many rollouts have no score.
@@ -35,7 +37,7 @@ def give_advantages(recipe: Recipe, rollouts: Sequence[Rollout], step: int) -> d
     scored = [rollout for rollout in rollouts if rollout.reward is not None]
     if not scored:
         return _metrics(rollouts)
-    spread = fill_advantages(recipe, scored)
+    shaped = fill_advantages(recipe, scored, estimator or load_estimator(recipe.algorithm))
     totals = torch.tensor([rollout.reward for rollout in scored], dtype=torch.float32)
     masked = {}
     if recipe.algorithm.mask_over_turns:
@@ -43,38 +45,20 @@ def give_advantages(recipe: Recipe, rollouts: Sequence[Rollout], step: int) -> d
     return {
         "reward/mean": totals.mean().item(),
         "reward/std": totals.std().item() if len(totals) > 1 else 0.0,
-        "group/zero_spread": spread,
+        **shaped,
         **masked,
         **_metrics(rollouts),
     }
 
 
-def fill_advantages(recipe: Recipe, scored: Sequence[Rollout]) -> float:
-    """`advantage` of a step's rollouts, all of which have a reward; returns the share of groups that teach nothing.
-
-    Rollouts of one Prompt object are a group. An estimator of components gets every reward as it counts (compose.py).
-    """
-    number: dict[int, int] = {}
-    groups = torch.tensor([number.setdefault(id(rollout.prompt), len(number)) for rollout in scored])
-    name = recipe.algorithm.advantage
-    if name in OF_COMPONENTS:
-        rules = recipe.rewards
-        # (rollouts, rewards of any weight)
-        judged = torch.tensor(
-            [
-                [value for name, value in components(rollout.scores, rules).items() if rules[name].weight]
-                for rollout in scored
-            ],
-            dtype=torch.float32,
-        )
-        weights = torch.tensor([rule.weight for rule in rules.values() if rule.weight], dtype=torch.float32)
-        advantages = OF_COMPONENTS[name](judged, weights, groups)
-    else:
-        judged = torch.tensor([rollout.reward for rollout in scored], dtype=torch.float32)
-        advantages = ESTIMATORS[name](judged, groups)
+def fill_advantages(recipe: Recipe, scored: Sequence[Rollout], estimator: Estimator) -> dict[str, float]:
+    """`advantage` of a step's rollouts, all of which have a reward; returns the estimator's metrics and the share of groups
+    that teach nothing."""
+    advantages, metrics = estimator.advantages(recipe, scored)
     for rollout, advantage in zip(scored, advantages.tolist()):
         rollout.advantage = advantage
-    return zero_spread(judged, groups)
+    spread = zero_spread(judged(recipe, scored, estimator.asks_for), group_numbers(scored))
+    return {"group/zero_spread": spread, **metrics}
 
 
 def mask_over_turns(rollouts: Sequence[Rollout]) -> int:

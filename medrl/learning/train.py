@@ -17,14 +17,22 @@ from medrl.dialogue.tokens import Prompt
 from medrl.errors import MedrlError
 from medrl.evaluation.validate import best_constant, validate
 from medrl.learning.attempt import StopRequest, attempt
-from medrl.learning.batches import batch_indices
 from medrl.learning.cold_start import cold_start
+from medrl.learning.course import Course
 from medrl.learning.generate import LocalEngine
 from medrl.learning.model import Loaded, load_model
 from medrl.learning.plan import Plan
-from medrl.learning.state import load_optimizer, load_weights, stored_reference, write_state
+from medrl.learning.state import load_optimizer, load_weights, read_trainer, stored_reference, write_state
 from medrl.learning.step import SHOWN_PROMPTS, SHOWN_QUESTIONS, give_advantages, keep_validation
-from medrl.learning.update import Reference, UpdateSettings, learning_rate, make_optimizer, set_learning_rate, update
+from medrl.learning.update import (
+    Reference,
+    UpdateSettings,
+    learning_rate,
+    make_optimizer,
+    measure,
+    set_learning_rate,
+    update,
+)  # fmt: skip
 from medrl.recipe import Recipe
 from medrl.record.checkpoint import save_checkpoint
 from medrl.record.loggers import ExternalLoggers
@@ -48,6 +56,7 @@ class Local:
     sampling: Sampling
     stop: StopRequest
     pool: Service | None  # answers the calls of rewards
+    course: Course
     val_prompts: list[Prompt] = field(default_factory=list)
     constant: dict[str, Any] = field(default_factory=dict)
 
@@ -75,7 +84,8 @@ def train(plan: Plan, run: Run, observe: Callable[[dict[str, Any]], None] = lamb
             closing(ExternalLoggers(recipe, run.folder)) as loggers,
             open_service(recipe.scoring, plan.rewards) as pool,
         ):
-            yield from _steps(Local(plan, run, observe, loggers, model, sampling, stop, pool))
+            course = Course(recipe, plan.train.samples)
+            yield from _steps(Local(plan, run, observe, loggers, model, sampling, stop, pool, course))
 
     return attempt(run, plan.recipe.training.steps, "local", steps)
 
@@ -105,11 +115,13 @@ def _steps(state: Local) -> Iterator[int]:
         )  # fmt: skip
         clock.lap("generate")
         score_rollouts(rollouts, state.plan.rewards, state.pool)
-        metrics = {"data/lost_samples": lost, **give_advantages(recipe, rollouts, step)}
         clock.lap("score")
+        old = measure(policy, rollouts, settings) if _looks_first(state) else None
+        metrics = {"data/lost_samples": lost, **give_advantages(recipe, rollouts, step, state.plan.estimator)}
+        state.course.observe(step, rollouts)
         rate = learning_rate(recipe.optimizer, step, recipe.training.steps)
         set_learning_rate(optimizer, rate)
-        metrics |= update(policy, optimizer, rollouts, settings, reference)
+        metrics |= update(policy, optimizer, rollouts, settings, reference, old)
         metrics["optimizer/lr"] = rate
         clock.lap("update")
 
@@ -148,7 +160,10 @@ def _start(
         reference = stored_reference(policy, state.model.processor, run.folder / "reference")
     optimizer = make_optimizer(policy, recipe.optimizer)
     if found:
-        return load_optimizer(optimizer, found), optimizer, reference
+        load_optimizer(optimizer, found)
+        kept = read_trainer(found)
+        state.plan.estimator.state, state.course.state = kept.get("advantage", {}), kept.get("course", {})
+        return int(kept["step"]), optimizer, reference
     state.log({"stage": "grpo", "step": 0, **_validate(state, engine, 0)})
     run.keep_images(state.plan.val.samples[:SHOWN_QUESTIONS], state.plan.builder.root)
     _save(state, optimizer, 0)
@@ -157,17 +172,20 @@ def _start(
 
 def _prompts(state: Local, step: int) -> tuple[list[Prompt], int]:
     """(prompts of a step, samples lost): one that cannot be built any more, its file gone in mid-run, is left out and counted."""
-    samples = state.plan.train.samples
-    size = state.recipe.training.prompts_per_step
     prompts, faults = [], []
-    for index in batch_indices(len(samples), step, size, state.recipe.seed, state.recipe.data.shuffle):
+    for sample in state.course.batch(step):
         try:
-            prompts.append(state.plan.builder.build(samples[index]))
+            prompts.append(state.plan.builder.build(sample))
         except MedrlError as error:
             faults.append(str(error))
     if not prompts:
         raise MedrlError(f"not one sample of this step could be built. The first fault: {faults[0]}")
     return prompts, len(faults)
+
+
+def _looks_first(state: Local) -> bool:
+    """Whether the step needs log-probabilities or entropies of before its first change of the weights."""
+    return state.recipe.training.minibatches > 1 or "entropies" in state.plan.estimator.asks_for
 
 
 def _validate(state: Local, engine: LocalEngine, step: int) -> dict[str, float]:
@@ -182,7 +200,8 @@ def _validate(state: Local, engine: LocalEngine, step: int) -> dict[str, float]:
 
 def _save(state: Local, optimizer: torch.optim.Optimizer, step: int) -> None:
     def write(folder: Path) -> None:
-        write_state(folder, state.model.policy, state.model.processor, optimizer, step)
+        remembered = {"advantage": state.plan.estimator.state, "course": state.course.state}
+        write_state(folder, state.model.policy, state.model.processor, optimizer, {"step": step, **remembered})
 
     save_checkpoint(state.run.checkpoints, step, write, state.recipe.checkpoint.keep)
 

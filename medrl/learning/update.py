@@ -113,21 +113,20 @@ def update(
     rollouts: Sequence[Rollout],
     settings: UpdateSettings,
     reference: Reference | None = None,
+    old: dict[int, Tensor] | None = None,
 ) -> dict[str, float]:
-    """Change the weights by one step's rollouts; returns `policy/…` and `optimizer/…` metrics.
+    """Change the weights by one step's rollouts; returns `policy/…` and `optimizer/…` metrics. `old`: of `measure`, where
+    there is more than one minibatch.
 
     Rollouts without an advantage (a missing score) are left out of the gradient but still count in its denominators.
     """
     policy.model.train()
     per_minibatch = -(-len(rollouts) // settings.minibatches)
     minibatches = [rollouts[start : start + per_minibatch] for start in range(0, len(rollouts), per_minibatch)]
-    old: dict[int, Tensor] = {}
-    if len(minibatches) > 1:
-        with torch.no_grad():
-            counted = [rollout for rollout in rollouts if rollout.advantage is not None]
-            for micro in _micro_batches(counted, settings.micro_batch_size):
-                logprobs, _, _ = _logprobs(policy, micro, settings)
-                old |= {id(rollout): row[: len(rollout.token_ids)] for rollout, row in zip(micro, logprobs)}
+    if len(minibatches) == 1:
+        old = None  # strictly on-policy
+    elif old is None:
+        old = measure(policy, rollouts, settings)
     totals: dict[str, float] = {}
     norms = []
     for minibatch in minibatches:
@@ -154,6 +153,27 @@ def update(
     metrics = {f"policy/{name}": value for name, value in totals.items()}
     metrics["optimizer/grad_norm"] = sum(norms) / len(norms) if norms else 0.0
     return metrics
+
+
+@torch.no_grad()
+def measure(policy: Policy, rollouts: Sequence[Rollout], settings: UpdateSettings) -> dict[int, Tensor]:
+    """Look at the rollouts before the first change of the weights: fills `entropy` of each, and returns the
+    log-probabilities of its tokens by `id(rollout)`.
+
+    Without dropout, as the rollouts were drawn; so no random number is used up by looking.
+    """
+    policy.model.eval()
+    # one that may not train, as with tokens that do not fit its pictures, cannot be looked at either
+    rollouts = [one for one in rollouts if one.reward is not None or one.advantage is not None]
+    old: dict[int, Tensor] = {}
+    for micro in _micro_batches(rollouts, settings.micro_batch_size):
+        logprobs, mask, entropies = _logprobs(policy, micro, settings, with_entropy=True)
+        assert entropies is not None
+        own = mask.sum(1).clamp(min=1)
+        for rollout, row, entropy in zip(micro, logprobs, (entropies.sum(1) / own).tolist()):
+            old[id(rollout)] = row[: len(rollout.token_ids)]
+            rollout.entropy = entropy
+    return old
 
 
 def micro_loss(

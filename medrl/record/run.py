@@ -259,6 +259,7 @@ def rollout_row(rollout: Rollout, step: int) -> dict[str, Any]:
         "scores": rollout.scores,
         **({"turn_scores": rollout.turn_scores} if rollout.turn_scores else {}),
         "missing": rollout.missing,
+        **({"entropy": rollout.entropy} if rollout.entropy is not None else {}),
         "advantage": rollout.advantage,
     }
 

@@ -72,7 +72,8 @@ class Rollout:
     order of their tokens; `turns` is empty where there is no environment. `thumbnails`: of `added`, where that is not at
     hand any more. `missing`: why there is no reward, by its name, or by `tokens` for a rollout that may not train.
     `turn_scores`: of rewards that give a value per turn. `score_seconds`: what the call of each reward took; a group's is
-    with one of its rollouts. `advantage` is None for what is not trained on: without a score, or masked.
+    with one of its rollouts. `entropy`: of the policy before the update, mean nats per token of the model's own, where somebody
+    asked for it. `advantage` is None for what is not trained on: without a score, or masked.
     """
 
     prompt: Prompt
@@ -90,6 +91,7 @@ class Rollout:
     missing: dict[str, str] = field(default_factory=dict)
     score_seconds: dict[str, float] = field(default_factory=dict)
     reward: float | None = None
+    entropy: float | None = None
     advantage: float | None = None
 
     @property

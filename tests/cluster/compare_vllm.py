@@ -13,7 +13,7 @@ def main(folder: Path) -> None:
     from medrl.cluster.settings import IN_ENGINE, Machine
     from medrl.dialogue.control import forbidden_ids
     from medrl.learning.model import load_model, stop_ids
-    from medrl.recipe import load_recipe
+    from medrl.recipe_file import load_recipe
 
     recipe = load_recipe(
         Path("recipes/quickstart.yaml"), [f"model.path={folder}", "data.val_options.n=8", "sft.steps=0"]

@@ -32,7 +32,7 @@ def main() -> None:
     from medrl.cluster.settings import IN_ENGINE, Machine
     from medrl.dialogue.control import forbidden_ids
     from medrl.learning.tiny import save_tiny
-    from medrl.recipe import load_recipe
+    from medrl.recipe_file import load_recipe
     from medrl.rollout.types import Sampling
 
     with tempfile.TemporaryDirectory(prefix="medrl-", dir="/tmp") as temp:

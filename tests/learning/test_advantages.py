@@ -1,12 +1,14 @@
 """Advantages against hand-worked tables."""
 
 import doctest
+import importlib
 
 import pytest
 import torch
 
-from medrl.learning import advantages
-from medrl.learning.advantages import dr_grpo, gdpo, grpo, zero_spread
+from medrl.learning.advantages.gdpo import gdpo
+from medrl.learning.advantages.groups import zero_spread
+from medrl.learning.advantages.grpo import dr_grpo, grpo, rloo
 
 # group 0: rewards 1 0 0 1, mean 1/2, deviations +-1/2, unbiased variance (4 x 1/4) / 3 = 1/3, std = 0.577350269
 # group 1: rewards 0.1 1.1 0.1, mean 13/30, deviations -1/3 +2/3 -1/3, variance (1/9 + 4/9 + 1/9) / 2 = 1/3, the same std
@@ -26,7 +28,7 @@ def test_dr_grpo_table():
     torch.testing.assert_close(dr_grpo(REWARDS, GROUPS), expected, atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize("estimator", [grpo, dr_grpo])
+@pytest.mark.parametrize("estimator", [grpo, dr_grpo, rloo])
 def test_all_equal_group_gets_exactly_zero(estimator):
     # the float mean of sixteen 0.1s is not 0.1; divided by a tiny epsilon the difference would become a gradient
     rewards = torch.cat([torch.full((16,), 0.1), torch.tensor([0.3])])
@@ -94,5 +96,7 @@ def test_zero_spread_counts_groups():
     assert zero_spread(torch.tensor([1.0, 1.0, 0.0, 1.0]), torch.tensor([0, 0, 1, 1])) == 0.5
 
 
-def test_doctests():
-    assert doctest.testmod(advantages).failed == 0
+@pytest.mark.parametrize("file", ["grpo", "gdpo", "uadt"])
+def test_doctests(file):
+    tried = doctest.testmod(importlib.import_module(f"medrl.learning.advantages.{file}"))
+    assert tried.attempted and not tried.failed

@@ -18,7 +18,8 @@ from medrl.learning.model import load_model
 from medrl.learning.parallel import parallel_faults
 from medrl.learning.sft import fine_tune, newest_checkpoint
 from medrl.preflight_sft import check_sft
-from medrl.recipe import load_recipe, to_yaml
+from medrl.recipe import to_yaml
+from medrl.recipe_file import load_recipe
 from medrl.record.run import Run
 
 

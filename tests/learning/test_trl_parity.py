@@ -15,7 +15,7 @@ from makers import builder, rollout, samples
 from trl import GRPOConfig, GRPOTrainer
 
 from medrl.dialogue.prompts import load_style
-from medrl.learning.advantages import ESTIMATORS
+from medrl.learning.advantages.grpo import dr_grpo, grpo
 from medrl.learning.losses import default_aggregation, token_weights
 from medrl.learning.model import load_model
 from medrl.learning.update import Reference, UpdateSettings, micro_loss, update
@@ -120,7 +120,9 @@ def our_rollouts(loaded, questions, replies, advantages, pictures=None):
 
 
 def our_advantages(name, rewards=REWARDS, attempts=ATTEMPTS):
-    return ESTIMATORS[name](torch.tensor(rewards), torch.arange(len(rewards)) // attempts).tolist()
+    return {"grpo": grpo, "dr_grpo": dr_grpo}[name](
+        torch.tensor(rewards), torch.arange(len(rewards)) // attempts
+    ).tolist()
 
 
 def gradients_of(model):

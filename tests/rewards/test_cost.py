@@ -5,7 +5,8 @@ import pytest
 
 from medrl.errors import MedrlError
 from medrl.plugin import load_plugin
-from medrl.recipe import Reward, load_recipe
+from medrl.recipe import Reward
+from medrl.recipe_file import load_recipe
 from medrl.scoring.loaded import load_rewards
 
 compute_score = load_plugin("rewards/cost.py", "compute_score").target

@@ -12,6 +12,7 @@ import torch
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
+from medrl.learning.advantages.groups import nonzero
 from medrl.learning.advantages.grpo import grpo
 from medrl.learning.estimator import Estimate, State
 
@@ -57,7 +58,7 @@ def drpo(
         factors[here] = torch.from_numpy(factor[-len(here) :])  # this step's questions are the last ones
         cluster_counts[domain] = found
     scaled = scores / factors[place].to(scores)
-    deviation = float(scaled.std()) + epsilon if len(scaled) > 1 else 1.0
+    deviation = float(nonzero(scaled.std() + epsilon)) if len(scaled) > 1 else 1.0
     told = {f"clusters/{name}": float(count) for name, count in cluster_counts.items()}
     scale = 1 / (factors * deviation)
     for domain in cluster_counts:

@@ -59,11 +59,14 @@ def slice_faults(by: str | None, split: str, samples: Sequence[Sample]) -> list[
     """What is wrong with `data.slice_by` for the samples of a split: a key that none has, or one that tells each apart."""
     if by is None:
         return []
-    keys = {
-        key for sample in samples for key, value in sample.extra_info.items() if isinstance(value, (str, int, bool))
-    }
-    known = [*COLUMNS, *sorted(keys - set(COLUMNS))]
-    if by not in known:
+    values: dict[str, set[str]] = {}
+    for sample in samples:
+        for key, value in sample.extra_info.items():
+            if isinstance(value, (str, int, float)):
+                values.setdefault(key, set()).add(str(value))
+    if by not in {*COLUMNS, *values}:
+        telling = {key for key, found in values.items() if len(found) <= min(MOST_SLICES, len(samples) - 1)}
+        known = [*COLUMNS, *sorted(telling - set(COLUMNS))]
         near = difflib.get_close_matches(by, known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         return [

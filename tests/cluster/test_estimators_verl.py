@@ -56,6 +56,24 @@ def test_equal_to_verls(pair):
         torch.testing.assert_close(ours(totals, groups)[:, None] * mask, theirs, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("advantage", "kwargs", "why"),
+    [
+        ("grpo", {}, ""),
+        ("rloo", {}, ""),
+        ("grpo", {"epsilon": 1e-6}, "does not hand on algorithm.kwargs={'epsilon': 1e-06}"),
+        ("worst_group", {}, "needs domains, state"),
+        ("mine.py", {}, "is a file of yours, which plain verl does not load"),
+    ],
+)
+def test_what_a_plain_verl_command_cannot_have_is_said(tmp_path, advantage, kwargs, why):
+    from medrl.cluster.explain import estimator_fault
+
+    (tmp_path / "mine.py").write_text("def compute_advantages(rewards, groups):\n    return rewards\n")
+    told = estimator_fault(load_estimator(Algorithm(advantage=advantage, kwargs=kwargs), tmp_path))
+    assert why in told and bool(told) == bool(why)
+
+
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_each_is_in_verls_registry_or_says_what_it_needs(name):
     from verl.trainer.ppo.core_algos import get_adv_estimator_fn

@@ -48,7 +48,7 @@ def drpo(
     scores = grpo(rewards, groups, epsilon)
     asked, place = groups.unique(return_inverse=True)  # (questions,), question of each rollout
     members = [(place == number).nonzero().flatten().tolist() for number in range(len(asked))]
-    questions = [(domains[own[0]], sorted(rewards[own].tolist())) for own in members]
+    questions = [(domains[own[0]], rewards[own].tolist()) for own in members]
     before = [(str(name), list(values)) for name, values in state.get("questions", [])]
     known = (before + questions)[-max(history, len(questions)) :]
     factors, cluster_counts = torch.ones(len(questions), dtype=torch.float64), dict[str, int]()

@@ -68,6 +68,8 @@ def test_equal_and_single_attempts_get_exactly_zero(name, epsilon):
     assert torch.equal(found[silent], torch.zeros(5)) and torch.isfinite(found).all()
     one = {key: value if key in ("weights", "state") else value[:1] for key, value in given.items()}
     assert torch.equal(ask(name, one, kwargs), torch.zeros(1))  # a step of which one attempt has a score
+    equal = {**given, "rewards": torch.full_like(given["rewards"], 0.1), "components": given["components"] * 0 + 0.1}
+    assert torch.equal(ask(name, equal, kwargs), torch.zeros(len(given["groups"])))  # a step of which all do alike
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

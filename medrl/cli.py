@@ -242,7 +242,7 @@ def _cluster_facts(settings: Any, plan: Any, path: Path, changes: list[str]) -> 
     return {
         "memory": plan.memory,
         "verl_settings": mapping(settings, machine),
-        "without_medrl": group_fault(plan.rewards) or estimator_fault(settings) or without,
+        "without_medrl": group_fault(plan.rewards) or estimator_fault(plan.estimator) or without,
     }
 
 

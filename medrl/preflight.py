@@ -13,10 +13,12 @@ from medrl.dialogue.taught import check_taught, taught_with
 from medrl.dialogue.tokens import PromptBuilder
 from medrl.errors import MedrlError
 from medrl.evaluation.shortcut_gate import judge
+from medrl.evaluation.slices import slice_faults
 from medrl.learning.demonstrations import imitated
-from medrl.learning.estimator import load_estimator
+from medrl.learning.estimator import Estimator, load_estimator
 from medrl.learning.model import load_config, load_processor, pick_device
 from medrl.learning.plan import Plan
+from medrl.learning.try_estimator import try_estimator
 from medrl.recipe import Recipe
 from medrl.rollout.interaction import load_interaction
 from medrl.scoring.loaded import LoadedReward, load_rewards
@@ -81,6 +83,10 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     if not problems:
         with collecting(problems), open_service(recipe.scoring, rewards) as pool:
             problems += _reward_faults(rewards, builder, everything, pool)
+    if estimator.sha256 is not None and not problems:
+        with collecting(problems):
+            tried_on = [train.samples[at] for at in (0, len(train.samples) // 2, -1)]
+            try_estimator(estimator, recipe, [builder.build(sample) for sample in tried_on])
     shortcut, told = "", list[str]()
     with collecting(problems):
         shortcut, told = judge(train.samples, val.samples, recipe.data.max_shortcut, train.root, report)
@@ -88,11 +94,15 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     problems += misfits
     if problems:
         raise MedrlError("\n".join(problems))
-    warnings = [
-        f"{name}: training without {len(items.refused)} unusable rows{tell_reasons(items.refused)}"
-        for name, items in (("train", train), ("val", val))
-        if items.refused
-    ] + told
+    warnings = (
+        [
+            f"{name}: training without {len(items.refused)} unusable rows{tell_reasons(items.refused)}"
+            for name, items in (("train", train), ("val", val))
+            if items.refused
+        ]
+        + told
+        + _domain_warnings(recipe, estimator, train.samples)
+    )
     return Plan(
         recipe,
         beside or Path.cwd(),
@@ -131,6 +141,18 @@ def _cluster_faults(recipe: Recipe) -> list[str]:
     from medrl.cluster.settings import refused
 
     return [*refused(recipe), *machine_faults(recipe)]
+
+
+def _domain_warnings(recipe: Recipe, estimator: Estimator, samples: Sequence[Sample]) -> list[str]:
+    """An estimator that weighs domains against each other, and only one of them to train on."""
+    names = {sample.slice_of(recipe.data.slice_by) for sample in samples}
+    if "domains" not in estimator.asks_for or len(names) > 1:
+        return []
+    by = recipe.data.slice_by or "data_source, since data.slice_by is not set"
+    return [
+        f"algorithm.advantage={estimator.name}: weighs domains against each other, and every training sample is of {names.pop()} "
+        f"(by {by}). Set data.slice_by to what tells them apart, such as modality"
+    ]
 
 
 def _family_faults(recipe: Recipe, family: ImageFamily) -> list[str]:
@@ -183,6 +205,7 @@ def _data_faults(recipe: Recipe, train: DataSet, val: DataSet, demonstrations: D
         )
     for name, items in (("train", train), ("val", val)):
         problems += refused_faults(recipe, name, items)
+        problems += slice_faults(recipe.data.slice_by, f"data.{name}", items.samples)
     return problems
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medrl.cluster.settings import MAPPED, Machine, overrides
-from medrl.learning.estimator import load_estimator
+from medrl.learning.estimator import BUILT_IN, Estimator
 from medrl.recipe import Recipe
 
 # what only medrl's trainer reads, and what verl has of its own for it
@@ -42,16 +42,18 @@ def plain_command(recipe: Recipe, machine: Machine, data: Path, recipe_file: Pat
     return f"{shlex.join(build)} && {shlex.join(parts)}"
 
 
-def estimator_fault(recipe: Recipe) -> str:
+def estimator_fault(estimator: Estimator) -> str:
     """Why these advantages cannot be had under plain verl; empty where they can."""
-    name = recipe.algorithm.advantage
-    more = sorted(load_estimator(recipe.algorithm).asks_for - {"rewards", "groups"})
-    if not more:
+    more = sorted(estimator.asks_for - {"rewards", "groups"})
+    if more:
+        why = f"needs {', '.join(more)}, and plain verl's trainer gives an estimator the summed rewards and the groups alone"
+    elif estimator.name not in BUILT_IN:
+        why = "is a file of yours, which plain verl does not load"
+    elif estimator.kwargs:
+        why = f"plain verl's trainer does not hand on algorithm.kwargs={estimator.kwargs}"
+    else:
         return ""
-    return (
-        f"algorithm.advantage={name}: needs {', '.join(more)}, and plain verl's trainer gives an estimator the summed rewards "
-        "and the groups alone; use grpo there."
-    )
+    return f"algorithm.advantage={estimator.name}: {why}; use grpo there."
 
 
 def plain_settings(

@@ -37,6 +37,7 @@ from medrl.cluster.start import Start
 from medrl.cluster.watch import GO_ON, Watch
 from medrl.data.sample import Sample
 from medrl.errors import MedrlError
+from medrl.evaluation.slices import Slicing
 from medrl.evaluation.validate import best_constant, summarise
 from medrl.learning.attempt import StopRequest
 from medrl.learning.course import Course
@@ -288,7 +289,7 @@ class ClusterTrainer(PPOTrainerSync):
             raise MedrlError(_why(f"{len(missing)} held-out episodes failed", self.agent_loop_manager.faults()))
         sampled = [by_key[f"{key}_{attempt}_0"] for key in keys for attempt in range(attempts)]
         greedy = [by_key[f"{key}_{attempts}_0"] for key in keys]
-        summary = summarise(sampled, greedy, attempts, self.plan.rewards, self.scoring)
+        summary = summarise(sampled, greedy, attempts, self.plan.rewards, self.scoring, Slicing.of(self.recipe))
         return keep_validation(self.run, step, summary, sampled, self.constant)
 
     def _batch(self, samples: list[Sample]) -> TensorDict:

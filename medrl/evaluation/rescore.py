@@ -19,7 +19,7 @@ from typing import Any
 from medrl.data.of_recipe import load_split
 from medrl.errors import MedrlError
 from medrl.evaluation.rankings import SAME, Order, compare, sign_changes
-from medrl.learning.estimator import load_estimator
+from medrl.learning.estimator import Estimator, load_estimator
 from medrl.learning.step import fill_advantages, mask_over_turns
 from medrl.recipe import Recipe
 from medrl.record.files import write_text
@@ -52,7 +52,7 @@ def rescore(
     The samples come from the recipe's data. Raises MedrlError for rewards that do not load, no rollouts, lost samples.
     """
     report = progress or (lambda what, done, total: None)
-    rewards = load_rewards(recipe.rewards, beside)
+    rewards, estimator = load_rewards(recipe.rewards, beside), load_estimator(recipe.algorithm, beside)
     problems: list[str] = []
     with (
         open_service(recipe.scoring, rewards) as pool,
@@ -63,7 +63,7 @@ def rescore(
         report("reading rollouts", 0, 1)
         found = read_stored(run, data.samples, held_out, problems, data.root)
         settle()
-        _score(run, recipe, found, rewards, pool, report)
+        _score(run, recipe, found, rewards, estimator, pool, report)
     return Rescored(found, problems, not held_out)
 
 
@@ -91,6 +91,7 @@ def _score(
     recipe: Recipe,
     found: Sequence[Stored],
     rewards: Sequence[LoadedReward],
+    estimator: Estimator,
     pool: Service | None,
     report: Progress,
 ) -> None:
@@ -103,7 +104,6 @@ def _score(
     asyncio.run(
         _score_portions(list(_portions(found)), rewards, pool, lambda done: report("scoring", done, len(found)))
     )
-    estimator = load_estimator(recipe.algorithm)
     for _, step in groupby(found, lambda one: one.row["step"]):
         scored = [one.rollout for one in step if one.rollout.reward is not None]
         if scored:

@@ -8,6 +8,7 @@ from typing import Any
 from medrl.dialogue.tokens import Prompt, PromptBuilder
 from medrl.evaluation.calibration import calibration_metrics
 from medrl.evaluation.intervals import bootstrap_interval
+from medrl.evaluation.slices import Slicing, slice_metrics
 from medrl.evaluation.turns import gain_over_turn_one, turn_metrics
 from medrl.rollout.episode import run_group_episodes
 from medrl.rollout.interaction import Interaction
@@ -26,6 +27,7 @@ def validate(
     sampling: Sampling,
     interaction: Interaction | None = None,
     pool: Service | None = None,
+    slicing: Slicing | None = None,
 ) -> tuple[dict[str, Any], list[Rollout]]:
     """(summary V of summary.json, the sampled rollouts). Each question has its own random stream, the same at every step.
 
@@ -39,7 +41,7 @@ def validate(
         await asyncio.gather(*(score_rollouts_async(rollouts, rewards, pool) for rollouts in (sampled, greedy)))
 
     asyncio.run(score())
-    return summarise(sampled, greedy, attempts, rewards, pool), sampled
+    return summarise(sampled, greedy, attempts, rewards, pool, slicing), sampled
 
 
 def summarise(
@@ -48,11 +50,12 @@ def summarise(
     attempts: int,
     rewards: Sequence[LoadedReward],
     pool: Service | None = None,
+    slicing: Slicing | None = None,
 ) -> dict[str, Any]:
     """V of summary.json from scored rollouts: `attempts` sampled replies of each question in turn, and its greedy one.
 
     The denominator is always every question: a reply without a score counts 0 here and is reported as `missing`.
-    `rewards` grade the first replies of episodes, for what acting gained.
+    `rewards` grade the first replies of episodes, for what acting gained; `slicing` tells results apart (slices.py).
     """
     per_question = [
         sum(rollout.reward or 0.0 for rollout in sampled[start : start + attempts]) / attempts
@@ -66,6 +69,8 @@ def summarise(
     metrics["length"] = sum(len(rollout.token_ids) for rollout in sampled) / len(sampled)
     metrics |= turn_metrics(sampled)
     metrics |= {**gain_over_turn_one(sampled, rewards, pool), **calibration_metrics(sampled)}
+    if slicing is not None:
+        metrics |= slice_metrics(sampled, slicing)
     return {
         "reward": sum(per_question) / len(per_question),
         "low": low,

@@ -6,11 +6,16 @@ after a resume: checkpoints hold it.
 """
 
 import inspect
+import json
 import keyword
-from collections.abc import Callable, Sequence
+import math
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 import torch
 from torch import Tensor
@@ -25,7 +30,11 @@ State = dict[str, Any]
 DEFAULT_NAME = "compute_advantages"  # of a user's file
 BUILT_IN = {
     "grpo": "grpo:grpo", "dr_grpo": "grpo:dr_grpo", "rloo": "grpo:rloo", "gdpo": "gdpo:gdpo", "uadt": "uadt:uadt",
+    "entropy_bonus": "entropy_bonus:entropy_bonus", "drpo": "drpo:drpo", "worst_group": "worst_group:worst_group",
 }  # fmt: skip
+
+
+PLAIN: dict[Any, str] = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -73,25 +82,31 @@ class Estimator:
     def advantages(self, recipe: Recipe, rollouts: Sequence[Rollout]) -> tuple[Tensor, dict[str, float]]:
         """((rollouts,) advantages, `advantage/…` metrics) of a step's rollouts, all of which have a reward; remembers its state.
 
-        Raises MedrlError for a result of another shape, or one that is not finite.
+        Raises MedrlError for an estimator that raises, a result that is not one finite number per rollout, and a state that
+        a checkpoint could not hold.
         """
         given = {name: OFFERED[name](recipe, rollouts, self.state) for name in sorted(self.asks_for)}
-        found = self.function(**given, **self.kwargs)
-        if not isinstance(found, Estimate):
-            found = Estimate(torch.as_tensor(found))
-        advantages = found.advantages
-        if advantages.shape != (len(rollouts),) or not torch.isfinite(advantages).all():
-            what = (
-                "a value that is not finite"
-                if advantages.shape == (len(rollouts),)
-                else f"shape {tuple(advantages.shape)}"
-            )
-            raise MedrlError(
-                f"algorithm.advantage={self.name}: returned {what}; expected one finite number for each of "
-                f"{len(rollouts)} rollouts. Mend the estimator; the run resumes from its last checkpoint."
-            )
-        self.state = found.state
-        return advantages, {f"advantage/{name}": value for name, value in found.metrics.items()}
+        try:
+            found = self.function(**given, **self.kwargs)
+        except MedrlError:
+            raise
+        except Exception:
+            raise self._fault(f"it raised an exception. Its traceback:\n{_excerpt()}\n", len(rollouts)) from None
+        estimate = found if isinstance(found, Estimate) else Estimate(found)
+        advantages = _as_tensor(estimate.advantages)
+        if fault := _fault_of(advantages, estimate, len(rollouts)):
+            raise self._fault(fault, len(rollouts))
+        # what a resumed run would read, so that it goes on as an unbroken one does
+        self.state = json.loads(json.dumps(estimate.state))
+        assert advantages is not None
+        return advantages, {f"advantage/{name}": float(value) for name, value in estimate.metrics.items()}
+
+    def _fault(self, what: str, count: int) -> MedrlError:
+        file = "" if self.name in BUILT_IN else f" ({inspect.getsourcefile(self.function) or self.name})"
+        return MedrlError(
+            f"algorithm.advantage={self.name}{file}: {what} Expected a tensor of one finite number for each of the {count} "
+            "rollouts, or an Estimate of it. Mend the estimator; a run that has begun resumes from its last checkpoint."
+        )
 
 
 def load_estimator(algorithm: Algorithm, beside: Path | None = None) -> Estimator:
@@ -101,14 +116,17 @@ def load_estimator(algorithm: Algorithm, beside: Path | None = None) -> Estimato
     if name in BUILT_IN:
         plugin = _built_in(name)
     elif ".py" in name or ":" in name:
-        plugin = load_plugin(name, DEFAULT_NAME, beside)
+        with _named("algorithm.advantage"):
+            plugin = load_plugin(name, DEFAULT_NAME, beside)
     else:
         raise MedrlError(
             f"algorithm.advantage={name}: expected one of {', '.join(BUILT_IN)}, or a function of your own as "
             f"path.py[:function] (default name `{DEFAULT_NAME}`)."
         )
     if not callable(plugin.target):
-        raise MedrlError(f"{plugin.reference}: a {type(plugin.target).__name__}, expected a function.")
+        raise MedrlError(
+            f"algorithm.advantage={name}: {plugin.path} has a {type(plugin.target).__name__} of that name, expected a function."
+        )
     parameters = inspect.signature(plugin.target).parameters
     offered = {key: None for key in parameters if key in OFFERED}
     try:
@@ -117,7 +135,7 @@ def load_estimator(algorithm: Algorithm, beside: Path | None = None) -> Estimato
         raise MedrlError(
             f"algorithm.kwargs of algorithm.advantage={name}: {error} An estimator is offered {', '.join(OFFERED)}."
         ) from None
-    if faults := _value_faults(plugin, {**_defaults(parameters), **kwargs}):
+    if faults := _type_faults(plugin.target, kwargs) or _value_faults(plugin, {**_defaults(parameters), **kwargs}):
         raise MedrlError("\n".join(f"algorithm.kwargs.{fault} (algorithm.advantage={name})." for fault in faults))
     return Estimator(name, plugin.target, kwargs, None if name in BUILT_IN else plugin.sha256)
 
@@ -138,13 +156,91 @@ def _built_in(name: str) -> Plugin:
     return load_plugin(f"medrl.learning.advantages.{module}:{function}", function)
 
 
+def _type_faults(function: Any, kwargs: dict[str, Any]) -> list[str]:
+    """Values of another type than the parameter is annotated with, where that is a plain one."""
+    try:
+        hints = get_type_hints(function)
+    except Exception:  # an annotation may be any text; it is then no help
+        return []
+    faults = []
+    for key, value in kwargs.items():
+        hint = hints.get(key)
+        wanted = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        if not all(one in PLAIN for one in wanted):
+            continue
+        if type(value) in wanted or (float in wanted and type(value) is int):
+            continue
+        names = " or ".join(PLAIN[one] for one in wanted)
+        faults.append(f"{key.rstrip('_')}={value!r}: expected {names}")
+    return faults
+
+
 def _value_faults(plugin: Plugin, kwargs: dict[str, Any]) -> list[str]:
     """What the file's own `check_kwargs` says of the values, where it has one."""
     check = getattr(inspect.getmodule(plugin.target), "check_kwargs", None)
     if check is None:
         return []
     wanted = inspect.signature(check).parameters
-    return list(check(**{key: value for key, value in kwargs.items() if key in wanted}))
+    try:
+        return list(check(**{key: value for key, value in kwargs.items() if key in wanted}))
+    except Exception:
+        raise MedrlError(
+            f"algorithm.kwargs of algorithm.advantage={plugin.reference}: `check_kwargs` of {plugin.path} raised an exception, "
+            "and it is meant to return a list of what is wrong with the values. Mend it, or the values. Its traceback:\n"
+            f"{_excerpt()}"
+        ) from None
+
+
+def _as_tensor(found: Any) -> Tensor | None:
+    """What an estimator returned as float32 numbers without gradient; None where it is none."""
+    try:
+        return torch.as_tensor(found, dtype=torch.float32).detach()
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def _fault_of(advantages: Tensor | None, estimate: Estimate, count: int) -> str | None:
+    """What is wrong with what an estimator returned, as a sentence, or None."""
+    if advantages is None:
+        return f"returned a {type(estimate.advantages).__name__}."
+    if advantages.shape != (count,):
+        return f"returned shape {tuple(advantages.shape)}."
+    if not torch.isfinite(advantages).all():
+        first = int((~torch.isfinite(advantages)).nonzero()[0])
+        return f"returned a value that is not finite, {float(advantages[first])} for rollout {first}."
+    if place := _not_plain(estimate.state, "state"):
+        return f"its {place}, and a checkpoint keeps plain JSON: dicts with text as keys, lists, text, finite numbers, None."
+    for name, value in estimate.metrics.items():
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            return f"its metric {name} is {value!r}, and the journal takes finite numbers; write float(…)."
+    return None
+
+
+def _not_plain(value: Any, place: str) -> str | None:
+    """Where a state is not plain JSON that comes back from a file as it was, or None."""
+    if type(value) is dict:
+        if keys := [key for key in value if type(key) is not str]:
+            return f"{place} has the key {keys[0]!r}"
+        return next((fault for key, item in value.items() if (fault := _not_plain(item, f"{place}[{key!r}]"))), None)
+    if type(value) is list and place != "state":
+        return next((fault for at, item in enumerate(value) if (fault := _not_plain(item, f"{place}[{at}]"))), None)
+    if place == "state" or not (value is None or type(value) in (str, bool, int, float)):
+        return f"{place} is a {type(value).__name__}"
+    return f"{place} is {value}" if type(value) is float and not math.isfinite(value) else None
+
+
+def _excerpt(lines: int = 12) -> str:
+    """The end of the traceback being handled."""
+    return "\n".join(traceback.format_exc().strip().splitlines()[-lines:])
+
+
+@contextmanager
+def _named(key: str) -> Iterator[None]:
+    """A fault in finding a file, led by the recipe's key."""
+    try:
+        yield
+    except MedrlError as error:
+        raise MedrlError(f"{key}={error}") from None
 
 
 def _defaults(parameters: Any) -> dict[str, Any]:

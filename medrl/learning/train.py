@@ -15,6 +15,7 @@ import torch
 
 from medrl.dialogue.tokens import Prompt
 from medrl.errors import MedrlError
+from medrl.evaluation.slices import Slicing
 from medrl.evaluation.validate import best_constant, validate
 from medrl.learning.attempt import StopRequest, attempt
 from medrl.learning.cold_start import cold_start
@@ -193,7 +194,7 @@ def _validate(state: Local, engine: LocalEngine, step: int) -> dict[str, float]:
     interaction = state.plan.interaction
     summary, rollouts = validate(
         engine, state.plan.builder, state.plan.rewards, state.val_prompts, state.recipe.val.attempts, state.sampling,
-        interaction.in_validation() if interaction else None, state.pool,
+        interaction.in_validation() if interaction else None, state.pool, Slicing.of(state.recipe),
     )  # fmt: skip
     return keep_validation(state.run, step, summary, rollouts, state.constant)
 

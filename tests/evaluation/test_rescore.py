@@ -105,6 +105,18 @@ def test_gdpo_is_whitened_step_by_step(run, given):
         assert spread == pytest.approx(deviation, abs=1e-3) and mean == pytest.approx(0.0, abs=1e-6)
 
 
+def test_an_estimator_beside_the_recipe_is_found_and_remembers(run, given, tmp_path):
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "mine.py").write_text(
+        "from medrl.learning.estimator import Estimate\n\n"
+        "def compute_advantages(rewards, state):\n"
+        "    return Estimate(rewards * 0 + state.get('step', 1), {'step': state.get('step', 1) + 1})\n"
+    )
+    given["algorithm"]["advantage"] = "mine.py"
+    found = rescore(run, recipe_from(given, "tests", "new"), tmp_path / "lab").rollouts
+    assert [one.rollout.advantage for one in found if one.rollout.reward is not None] == [1.0] * 3 + [2.0] * 5
+
+
 def test_gates_and_masked_attempts_of_the_new_recipe_count(run, given, tmp_path):
     (tmp_path / "short.py").write_text(
         "def compute_score(data_source, solution_str, ground_truth, extra_info=None):\n"

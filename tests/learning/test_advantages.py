@@ -9,6 +9,7 @@ import torch
 from medrl.learning.advantages.gdpo import gdpo
 from medrl.learning.advantages.groups import zero_spread
 from medrl.learning.advantages.grpo import dr_grpo, grpo, rloo
+from medrl.learning.estimator import BUILT_IN
 
 # group 0: rewards 1 0 0 1, mean 1/2, deviations +-1/2, unbiased variance (4 x 1/4) / 3 = 1/3, std = 0.577350269
 # group 1: rewards 0.1 1.1 0.1, mean 13/30, deviations -1/3 +2/3 -1/3, variance (1/9 + 4/9 + 1/9) / 2 = 1/3, the same std
@@ -26,6 +27,12 @@ def test_grpo_table():
 def test_dr_grpo_table():
     expected = torch.tensor([0.5, -1 / 3, -0.5, 2 / 3, -0.5, 0.5, -1 / 3], dtype=torch.float64)
     torch.testing.assert_close(dr_grpo(REWARDS, GROUPS), expected, atol=1e-9, rtol=0)
+
+
+def test_rloo_table():
+    # group 0: 1 less the mean 1/3 of 0 0 1, 0 less the mean 2/3 of 1 0 1; group 1: 0.1 less the mean 0.6 of 1.1 0.1, 1.1 less 0.1
+    expected = torch.tensor([2 / 3, -0.5, -2 / 3, 1.0, -2 / 3, 2 / 3, -0.5], dtype=torch.float64)
+    torch.testing.assert_close(rloo(REWARDS, GROUPS), expected, atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("estimator", [grpo, dr_grpo, rloo])
@@ -96,7 +103,7 @@ def test_zero_spread_counts_groups():
     assert zero_spread(torch.tensor([1.0, 1.0, 0.0, 1.0]), torch.tensor([0, 0, 1, 1])) == 0.5
 
 
-@pytest.mark.parametrize("file", ["grpo", "gdpo", "uadt"])
+@pytest.mark.parametrize("file", sorted({place.partition(":")[0] for place in BUILT_IN.values()}))
 def test_doctests(file):
     tried = doctest.testmod(importlib.import_module(f"medrl.learning.advantages.{file}"))
     assert tried.attempted and not tried.failed

@@ -12,10 +12,11 @@ import pytest
 import torch
 from datasets import Dataset, Image, List
 from makers import builder, rollout, samples
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from medrl.dialogue.prompts import load_style
-from medrl.learning.advantages.grpo import dr_grpo, grpo
+from medrl.learning.advantages.gdpo import gdpo
+from medrl.learning.advantages.grpo import dr_grpo, grpo, rloo
 from medrl.learning.losses import default_aggregation, token_weights
 from medrl.learning.model import load_model
 from medrl.learning.update import Reference, UpdateSettings, micro_loss, update
@@ -47,14 +48,8 @@ def make_trainer(tiny_folder, tmp_path, questions, replies, monkeypatch):
     """TRL's trainer over the tiny model on disk, its replies given by `rollout_func` and its rewards by a table."""
     monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")  # the rollout hook warns that it may change
 
-    def make(asked=questions, rewards=REWARDS, given=replies, attempts=ATTEMPTS, **config):
-        # TRL puts the picture in front of the text itself
-        texts = [load_style("think").messages(one)[-1]["content"].removeprefix("<image>") for one in asked]
-        columns = {
-            "prompt": [[{"role": "user", "content": text}] for text in texts],
-            "images": [[open_image(one.images[0], None)] for one in asked],
-        }
-        data = Dataset.from_dict(columns).cast_column("images", List(Image()))
+    def make(asked=questions, rewards=REWARDS, given=replies, attempts=ATTEMPTS, more=(), **config):
+        data = their_data(asked)
         arguments = GRPOConfig(
             output_dir=str(tmp_path / "trl"), use_cpu=True, bf16=False, report_to="none", logging_strategy="no",
             save_strategy="no", gradient_checkpointing=False, shuffle_dataset=False, disable_tqdm=True,
@@ -71,9 +66,30 @@ def make_trainer(tiny_folder, tmp_path, questions, replies, monkeypatch):
         def given_rewards(prompts, **columns):
             return rewards
 
-        return GRPOTrainer(str(tiny_folder), given_rewards, arguments, data, rollout_func=given_replies)
+        graders = [given_rewards, *(grader(column, number) for number, column in enumerate(more))]
+        return GRPOTrainer(str(tiny_folder), graders, arguments, data, rollout_func=given_replies)
 
     return make
+
+
+def their_data(asked):
+    """The questions as TRL's data set; it puts the picture in front of the text itself."""
+    texts = [load_style("think").messages(one)[-1]["content"].removeprefix("<image>") for one in asked]
+    columns = {
+        "prompt": [[{"role": "user", "content": text}] for text in texts],
+        "images": [[open_image(one.images[0], None)] for one in asked],
+    }
+    return Dataset.from_dict(columns).cast_column("images", List(Image()))
+
+
+def grader(values, number):
+    """A reward function that gives these values; TRL tells several apart by their names."""
+
+    def given(prompts, **columns):
+        return values
+
+    given.__name__ = f"given_{number}"
+    return given
 
 
 def load_ours(folder):
@@ -241,6 +257,38 @@ def test_advantages_equal_trl(make_trainer, replies, name, scale):
     ours = torch.tensor(our_advantages(name, rewards, attempts=4))
     assert theirs.abs().max() > 1
     assert torch.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_gdpo_equals_trl(make_trainer, replies):
+    # three rewards of very different sizes, one of them all equal in a group; a power of two, as above
+    columns = [
+        [1.0, 0.1, 0.0, 0.1, 1.1, 0.35],
+        [100.0, 0.0, 50.0, 0.0, 0.0, 100.0],
+        [0.25, 0.25, 0.25, 0.01, 0.02, 0.03],
+    ]
+    weights = [1.0, 0.25, 2.0]
+    trainer = make_trainer(
+        rewards=columns[0], more=columns[1:], reward_weights=weights, multi_objective_aggregation="normalize_then_sum"
+    )
+    theirs = their_batch(trainer)["advantages"]
+    ours = gdpo(torch.tensor(columns).T, torch.tensor(weights), torch.arange(6) // ATTEMPTS)
+    assert theirs.std() > 0.9
+    torch.testing.assert_close(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_rloo_equals_trl(tiny_folder, tmp_path):
+    # TRL's trainer of that name takes no given replies, so it samples its own, of two tokens; the rewards are a table
+    rewards = [1.1, 0.1, 0.0, 1.0, *[0.5] * 4, 0.3, 0.3, 0.3, 0.3001, -100.0, 7.0, 0.25, 1e4]
+    arguments = RLOOConfig(
+        output_dir=str(tmp_path / "trl"), use_cpu=True, bf16=False, report_to="none", logging_strategy="no",
+        save_strategy="no", gradient_checkpointing=False, shuffle_dataset=False, disable_tqdm=True, beta=0.0,
+        per_device_train_batch_size=len(rewards), num_generations=4, max_completion_length=2, normalize_advantages=False,
+    )  # fmt: skip
+    trainer = RLOOTrainer(str(tiny_folder), grader(rewards, 0), arguments, their_data(samples(4)))
+    theirs = their_batch(trainer)["advantages"]
+    ours = rloo(torch.tensor(rewards), torch.arange(len(rewards)) // 4)
+    assert theirs.abs().max() > 1
+    torch.testing.assert_close(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def old_logprobs(policy, rollouts):

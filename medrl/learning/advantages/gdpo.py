@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from medrl.learning.advantages.groups import nonzero
 from medrl.learning.advantages.grpo import grpo
 
 
@@ -22,4 +23,9 @@ def gdpo(components: Tensor, weights: Tensor, groups: Tensor, epsilon: float = 1
     summed = torch.stack(parts).sum(0)
     if len(summed) < 2:
         return summed
-    return summed / (summed.std() + epsilon)
+    return summed / nonzero(summed.std() + epsilon)
+
+
+def check_kwargs(*, epsilon: float) -> list[str]:
+    """What is wrong with the recipe's numbers, if anything."""
+    return [] if epsilon >= 0 else [f"epsilon={epsilon}: expected 0 or above"]

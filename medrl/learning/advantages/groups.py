@@ -16,6 +16,11 @@ def centred(rewards: Tensor, groups: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.where((lowest == highest)[index], 0.0, centre), counts, index
 
 
+def nonzero(divisor: Tensor) -> Tensor:
+    """The divisor, but never 0: with epsilon 0 an all-equal group's deviation is, and 0 / 0 is no number."""
+    return divisor.clamp(min=torch.finfo(divisor.dtype).tiny)
+
+
 def group_means(values: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
     """(mean of each distinct group, group index of each rollout)."""
     distinct, index = groups.unique(return_inverse=True)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from medrl.learning.advantages.groups import centred
+from medrl.learning.advantages.groups import centred, nonzero
 
 
 def grpo(rewards: Tensor, groups: Tensor, epsilon: float = 1e-4) -> Tensor:
@@ -18,7 +18,7 @@ def grpo(rewards: Tensor, groups: Tensor, epsilon: float = 1e-4) -> Tensor:
     centre, counts, index = centred(rewards, groups)
     squares = counts.new_zeros(len(counts)).index_add(0, index, centre**2)
     deviation = (squares / (counts - 1).clamp(min=1)).sqrt()
-    return centre / (deviation + epsilon)[index]
+    return centre / nonzero(deviation + epsilon)[index]
 
 
 def dr_grpo(rewards: Tensor, groups: Tensor) -> Tensor:
@@ -35,3 +35,8 @@ def rloo(rewards: Tensor, groups: Tensor) -> Tensor:
     """
     centre, counts, index = centred(rewards, groups)
     return centre * (counts / (counts - 1).clamp(min=1))[index]
+
+
+def check_kwargs(*, epsilon: float = 1e-4) -> list[str]:
+    """What is wrong with the recipe's numbers, if anything; leave-one-out and Dr. GRPO have none."""
+    return [] if epsilon >= 0 else [f"epsilon={epsilon}: expected 0 or above"]

@@ -6,7 +6,7 @@ For summary.json and the pages, so a journal in any state is read: what has not 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def raised_alarms(entries: Iterable[Mapping[str, Any]]) -> list[Raised]:
     return found
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value of a journal is a finite number: no flag, and no integer beyond any float."""
     try:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -53,10 +53,10 @@ def is_number(value: Any) -> bool:
 def _alarm(value: Any, step: int) -> Raised | None:
     if not isinstance(value, dict) or not isinstance(name := value.get("name"), str):
         return None
-    numbers = [value.get("value"), value.get("limit")]
-    if not all(map(is_number, numbers)):
+    found, limit, text = value.get("value"), value.get("limit"), value.get("text")
+    if not is_number(found) or not is_number(limit) or not isinstance(text, str):
         return None
-    return Raised(name, step, step, True, float(numbers[0]), float(numbers[1]), str(value.get("text", "")))
+    return Raised(name, step, step, True, float(found), float(limit), text)
 
 
 def _step(entry: Mapping[str, Any]) -> int | None:

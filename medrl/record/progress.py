@@ -46,6 +46,11 @@ class TrainingProgress:
         if not self.quiet:
             self.console.print(text, markup=False)
 
+    def alarm(self, text: str) -> None:
+        """A line that stays and stands out."""
+        if not self.quiet:
+            self.console.print(text, style="yellow", markup=False, soft_wrap=True)
+
     def working(self, what: str, done: int, total: int) -> None:
         """Preparation that takes a while."""
         self._show(what, done, total, "", line=False)
@@ -69,6 +74,10 @@ class TrainingProgress:
             interval = f"[{entry['val/reward_low']:.3f}, {entry['val/reward_high']:.3f}]"
             parts.append(f"held-out {entry['val/reward']:.3f} {interval}")
         self._show("GRPO", entry["step"], self.recipe.training.steps, "  ".join(parts), line="val/reward" in entry)
+        for alarm in entry.get("alarms", ()):
+            self.alarm(f"step {entry['step']}: alarm {alarm['name']}: {alarm['text']}")
+        for name in entry.get("alarms_cleared", ()):
+            self.alarm(f"step {entry['step']}: alarm {name} has cleared")
 
     def _show(self, what: str, done: int, total: int, note: str, line: bool) -> None:
         if self.live:

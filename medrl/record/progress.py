@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from medrl.recipe import Recipe
 
@@ -49,7 +50,7 @@ class TrainingProgress:
     def alarm(self, text: str) -> None:
         """A line that stays and stands out."""
         if not self.quiet:
-            self.console.print(text, style="yellow", markup=False, soft_wrap=True)
+            self.console.print(Text(text, style="yellow"), soft_wrap=True)  # `style=` would colour the bar as well
 
     def working(self, what: str, done: int, total: int) -> None:
         """Preparation that takes a while."""

@@ -61,7 +61,7 @@ def _engine_gap(history: History, recipe: Recipe) -> Reading | None:
     if (span := history.last(METRICS["engine_gap"])) is None:
         return None
     text = (
-        f"the sampler's log-probabilities differed from the trainer's by {span.mean:.3g} nats a token over {span.steps}, "
+        f"The sampler's log-probabilities differed from the trainer's by {span.mean:.3g} nats a token over {span.steps}, "
         f"expected at most {limit:g} (health.engine_gap): the two are no longer one policy; try model.dtype=float32, "
         "training.minibatches=1, a lower optimizer.lr, or the versions of constraints.txt."
     )
@@ -76,7 +76,7 @@ def _entropy_collapse(history: History, recipe: Recipe) -> Reading | None:
     first, last = spans
     share = _told(last.mean / first.mean)
     text = (
-        f"the policy's entropy was {last.mean:.3g} nats over {last.steps}, {_percent(share)} of the {first.mean:.3g} over "
+        f"The policy's entropy was {last.mean:.3g} nats over {last.steps}, {_percent(share)} of the {first.mean:.3g} over "
         f"{first.steps}, expected at least {_percent(limit)} (health.entropy_collapse={limit:g}): its attempts hardly "
         "differ any more; try a lower optimizer.lr, algorithm.clip_high=0.28, or a higher algorithm.kl_coef."
     )
@@ -95,7 +95,7 @@ def _length_drift(history: History, recipe: Recipe) -> Reading | None:
         else "a higher algorithm.kl_coef, or the rewards: which of them does a short reply earn"
     )
     text = (
-        f"replies had {last.mean:.4g} tokens over {last.steps}, {ratio:.3g} times the {first.mean:.4g} over {first.steps}, "
+        f"Replies had {last.mean:.4g} tokens over {last.steps}, {ratio:.3g} times the {first.mean:.4g} over {first.steps}, "
         f"expected between 1/{limit:g} and {limit:g} times (health.length_drift={limit:g}); try {advice}."
     )
     return Reading(ratio, *_above(max(ratio, 1 / ratio) - 1, limit - 1), text)
@@ -118,7 +118,7 @@ def _format_only(history: History, recipe: Recipe) -> Reading | None:
     change = _told(accuracy[1].mean - accuracy[0].mean)
     beyond, inside = _above(gain, limit)
     text = (
-        f"the reward {name} went from {first.mean:.3g} over {first.steps} to {last.mean:.3g} over {last.steps} while accuracy, "
+        f"The reward {name} went from {first.mean:.3g} over {first.steps} to {last.mean:.3g} over {last.steps} while accuracy, "
         f"the reward {right}, changed by {change:+.3g}, expected at least {ACCURACY_GAIN:+g} where another reward gains more "
         f"than {limit:g} (health.format_only); try a lower rewards.{name}.weight or rewards.{name}.gate={right}, and look with "
         "`medrl view` at what earns it."

@@ -123,6 +123,8 @@ def learning(form: tuple[float, float], right: tuple[float, float], first: int =
         ((0.40, 0.61), (0.30, 0.10), True),  # accuracy fell
         ((0.40, 0.61), (0.30, 0.32), False),  # accuracy gained 0.02
         ((0.40, 0.60), (0.30, 0.30), False),  # gained 0.2 and not more
+        ((0.40, 0.61), (0.40, 0.42), False),  # floats make that gain 0.01999999999999996
+        ((0.70, 0.90), (0.30, 0.30), False),  # and this one 0.20000000000000007
         ((0.40, 0.10), (0.30, 0.10), False),  # both fell
         ((0.95, 1.00), (0.30, 0.30), False),
     ],
@@ -132,7 +134,7 @@ def test_format_only_is_raised_when_form_gains_a_fifth_and_accuracy_less_than_a_
     assert told(found) == ([(20, "format_only")] if raised else [])
     if raised:
         text = found[-1]["alarms"][0]["text"]
-        assert "the reward format went from 0.4 over steps 1 to 10 to 0.61 over steps 11 to 20" in text
+        assert "The reward format went from 0.4 over steps 1 to 10 to 0.61 over steps 11 to 20" in text
         assert "rewards.format.gate=answer" in text
 
 

@@ -18,6 +18,7 @@ from medrl.learning.estimator import load_estimator
 from medrl.learning.model import load_config, load_processor, pick_device
 from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
+from medrl.record.health_rules import never_judged
 from medrl.rollout.interaction import load_interaction
 from medrl.scoring.loaded import LoadedReward, load_rewards
 from medrl.scoring.rewards import probe
@@ -92,7 +93,7 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         f"{name}: training without {len(items.refused)} unusable rows{tell_reasons(items.refused)}"
         for name, items in (("train", train), ("val", val))
         if items.refused
-    ] + told
+    ] + [*told, *never_judged(recipe)]
     return Plan(
         recipe,
         beside or Path.cwd(),

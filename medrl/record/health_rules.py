@@ -22,6 +22,7 @@ METRICS = {
     "engine_gap": "policy/engine_gap",
     "length_drift": "rollout/length",
 }  # and format_only: the scores of rewards
+AGAINST_FIRST = ("entropy_collapse", "format_only", "length_drift")  # judged once two windows have passed
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,19 @@ def read(name: str, entry: Mapping[str, Any], history: History, recipe: Recipe) 
     """One alarm's reading after `entry`, which `history` has taken; None where its metric is absent or too young."""
     metric = METRICS.get(name) or _score(accuracy_reward(recipe))
     return RULES[name](history, recipe) if is_number(entry.get(metric)) else None
+
+
+def never_judged(recipe: Recipe) -> list[str]:
+    """Warnings of alarms a run is to stop on, and is too short to raise before its last step."""
+    found = []
+    for name in dict.fromkeys(recipe.health.stop_on):
+        needed = recipe.health.window * (2 if name in AGAINST_FIRST else 1)
+        if needed >= recipe.training.steps:
+            found.append(
+                f"health.stop_on: {name} is first judged after step {needed} (health.window={recipe.health.window}), and "
+                f"training.steps={recipe.training.steps}, so it cannot end this run; lower health.window"
+            )
+    return found
 
 
 def _share_above(name: str, what: str, advice: str) -> Callable[[History, Recipe], Reading | None]:

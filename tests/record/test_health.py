@@ -10,7 +10,7 @@ from makers import recipe
 from medrl.recipe import Health as Limits
 from medrl.recipe import known_keys
 from medrl.record.health import Health
-from medrl.record.health_rules import METRICS, RULES
+from medrl.record.health_rules import METRICS, RULES, never_judged
 
 NOWHERE = Path("no journal yet")
 ANSWER, FORMAT = "reward/answer/score", "reward/format/score"
@@ -201,6 +201,16 @@ def test_stop_on_gives_the_reason_and_the_way_on_and_only_while_the_limit_is_pas
         asked.append(health.stop)
     assert [reason is not None for reason in asked] == [False, True, True, False, False]
     assert asked[1].startswith("Alarm zero_spread: 100 % of the groups") and "'health.stop_on=[]'" in asked[1]
+
+
+@pytest.mark.parametrize(("name", "judged_after"), [("missing", 3), ("format_only", 6)])
+def test_an_alarm_that_cannot_end_so_short_a_run_is_warned_of(name, judged_after):
+    def warnings(steps: int) -> list[str]:
+        return never_judged(recipe(Path("runs"), health={"window": 3, "stop_on": [name]}, training={"steps": steps}))
+
+    assert warnings(judged_after + 1) == []
+    (warning,) = warnings(judged_after)
+    assert f"health.stop_on: {name} is first judged after step {judged_after}" in warning
 
 
 def test_every_alarm_of_the_recipe_has_a_rule_and_a_line_in_the_documentation():

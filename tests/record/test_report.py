@@ -314,7 +314,8 @@ def test_page_works_in_chromium_and_a_hostile_reply_does_not_run(tmp_path):
 
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]  # fmt: skip
-    good, hostile = write_report(make_run(tmp_path / "good")), write_report(make_hostile_run(tmp_path / "hostile"))
+    alarmed = with_alarms(make_run(tmp_path / "good"), (12, ["zero_spread"], []), (20, [], ["zero_spread"]))
+    good, hostile = write_report(alarmed), write_report(make_hostile_run(tmp_path / "hostile"))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=quiet)
         page = browser.new_page(viewport={"width": 400, "height": 800})
@@ -346,6 +347,11 @@ def test_page_works_in_chromium_and_a_hostile_reply_does_not_run(tmp_path):
         page.select_option("#f-verdict", "")
         page.select_option("#f-kind", "")
         assert (cards.count(), attempts.count()) == (24, 64)
+
+        shade = page.locator("rect.marked")
+        where, curve = shade.bounding_box(), shade.locator("xpath=..").bounding_box()
+        assert 0.15 < where["width"] / curve["width"] < 0.25  # 8 of 40 steps
+        assert page.locator(".alarms").is_visible()
 
         chart = page.locator("svg.chart:visible").first
         chart.scroll_into_view_if_needed()

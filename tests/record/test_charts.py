@@ -151,15 +151,14 @@ def test_numbers_read_well(value, expected):
 
 def test_marked_steps_are_shaded_inside_the_plot_and_wide_enough_to_be_seen():
     points = [(float(step), 0.5) for step in range(1001)]
-    root = ElementTree.fromstring(
-        line_chart([Curve("a", points)], title="t", marked=[(0, 99), (500, 500), (900, 1000)])
-    )
+    marked = [(0, 99), (500, 500), (900, 1000), (0, 0), (1000, 1000)]
+    root = ElementTree.fromstring(line_chart([Curve("a", points)], title="t", marked=marked))
     left, right = float(root.get("data-left")), float(root.get("data-right"))
     shades = [element for element in root.iter() if element.get("class") == "marked"]
     edges = [(float(shade.get("x")), float(shade.get("x")) + float(shade.get("width"))) for shade in shades]
-    assert len(edges) == 3 and all(left <= start < stop <= right + 1e-6 for start, stop in edges)
+    assert len(edges) == 5 and all(left <= start < stop <= right + 1e-6 for start, stop in edges)
     assert edges[0] == pytest.approx((left, left + 0.0995 * (right - left)), abs=0.02)
-    assert edges[1][1] - edges[1][0] == pytest.approx(3)
+    assert [edges[place][1] - edges[place][0] for place in (1, 3, 4)] == pytest.approx([3, 3, 3], abs=0.02)
     assert edges[2][1] == pytest.approx(right)
 
 

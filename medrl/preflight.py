@@ -20,6 +20,7 @@ from medrl.learning.model import load_config, load_processor, pick_device
 from medrl.learning.plan import Plan
 from medrl.learning.try_estimator import try_estimator
 from medrl.recipe import Recipe
+from medrl.record.health_rules import never_judged
 from medrl.rollout.interaction import load_interaction
 from medrl.scoring.loaded import LoadedReward, load_rewards
 from medrl.scoring.rewards import probe
@@ -94,15 +95,12 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     problems += misfits
     if problems:
         raise MedrlError("\n".join(problems))
-    warnings = (
-        [
-            f"{name}: training without {len(items.refused)} unusable rows{tell_reasons(items.refused)}"
-            for name, items in (("train", train), ("val", val))
-            if items.refused
-        ]
-        + told
-        + _domain_warnings(recipe, estimator, train.samples)
-    )
+    unusable = [
+        f"{name}: training without {len(items.refused)} unusable rows{tell_reasons(items.refused)}"
+        for name, items in (("train", train), ("val", val))
+        if items.refused
+    ]
+    warnings = [*unusable, *told, *_domain_warnings(recipe, estimator, train.samples), *never_judged(recipe)]
     return Plan(
         recipe,
         beside or Path.cwd(),

@@ -1,5 +1,7 @@
 """Values of a recipe that no run can start with: unknown choices, numbers out of range, keys that contradict each other."""
 
+import difflib
+
 from omegaconf import DictConfig, OmegaConf
 
 CHOICES = {
@@ -64,7 +66,7 @@ def _contradictions(config: DictConfig) -> list[str]:
         problems.append("rewards: none given; name at least one, such as `answer: {use: rewards/choice.py}`")
     elif not any(reward.weight for reward in config.rewards.values()):
         problems.append("rewards: every weight is 0, so nothing can be learnt")
-    problems += _gate_faults(config)
+    problems += _gate_faults(config) + _health_faults(config.health)
     if config.scoring.accuracy is not None and config.scoring.accuracy not in config.rewards:
         known = ", ".join(str(name) for name in config.rewards)
         problems.append(f"scoring.accuracy={config.scoring.accuracy}: no such reward; expected one of {known}")
@@ -85,7 +87,7 @@ def _contradictions(config: DictConfig) -> list[str]:
         "training.steps training.prompts_per_step training.minibatches training.micro_batch_size sampling.max_new_tokens "
         "sampling.max_prompt_tokens val.every val.attempts checkpoint.every checkpoint.keep engine.rows_at_once "
         "model.min_pixels sft.batch_size sft.micro_batch_size env.max_images "
-        "scoring.memory_mb"
+        "scoring.memory_mb health.window"
     )
     for key in positive.split():
         if (value := OmegaConf.select(config, key)) < 1:
@@ -120,4 +122,28 @@ def _gate_faults(config: DictConfig) -> list[str]:
                 f"{'kind ' + ', '.join(sorted(asked)) if asked else 'every kind'}; expected a gate that has a say wherever it "
                 f"is asked. Set rewards.{name}.kinds to some of the gate's, or widen rewards.{gate}.kinds"
             )
+    return problems
+
+
+def _health_faults(health: DictConfig) -> list[str]:
+    """Alarms that do not exist, and limits that no metric can be held against."""
+    problems = []
+    names = [str(key) for key in health if key not in ("stop_on", "window")]
+    for name in health.stop_on:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            help_ = f"did you mean {near[0]}?" if near else f"expected some of {', '.join(names)}"
+            problems.append(f"health.stop_on={name}: no such alarm; {help_}")
+    ranges = {
+        "entropy_collapse": (0, 1, "a share between 0 (never) and 1"),
+        "zero_spread": (0, 1, "a share between 0 and 1 (never)"),
+        "format_only": (0, float("inf"), "a gain of 0 or more, .inf for never"),
+        "truncated": (0, 1, "a share between 0 and 1 (never)"),
+        "missing": (0, 1, "a share between 0 and 1 (never)"),
+        "engine_gap": (0, float("inf"), "nats, 0 or more, .inf for never"),
+        "length_drift": (1, float("inf"), "a factor of 1 or more, .inf for never"),
+    }
+    for name, (low, high, expected) in ranges.items():
+        if not low <= health[name] <= high:  # also what is no number
+            problems.append(f"health.{name}={health[name]}: expected {expected}")
     return problems

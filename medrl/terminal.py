@@ -54,8 +54,11 @@ def report(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
             "best constant", f"{constant[0]:.3f}", f"{constant[1]:.3f} .. {constant[2]:.3f}", str(last["n"]), "", ""
         )
     console.print(table)
+    for alarm in summary.get("alarms", ()):
+        steps = f"steps {alarm['first_step']} to {alarm['last_step']}{'' if alarm['standing'] else ', then cleared'}"
+        console.print(f"alarm {alarm['name']}, {steps}: {alarm['text']}", style="yellow", markup=False, soft_wrap=True)
     if summary["reason"]:
-        console.print(summary["reason"])
+        console.print(summary["reason"], markup=False, soft_wrap=True)
     console.print(f"report: {folder / 'report.html'}")
 
 

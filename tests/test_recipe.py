@@ -68,6 +68,16 @@ def gates(kinds=(), **gates):
         ({"scoring__workers": -1}, "scoring.workers=-1: expected 0 or more"),
         ({"scoring__memory_mb": 0}, "scoring.memory_mb=0: expected at least 1"),
         ({"rewards": {"a": {"use": "x.py", "timeout_s": 0}}}, "rewards.a.timeout_s=0.0: expected seconds, above 0"),
+        ({"health__stop_on": ["zero_spred"]}, "health.stop_on=zero_spred: no such alarm; did you mean zero_spread?"),
+        ({"health__stop_on": ["window"]}, "health.stop_on=window: no such alarm; expected some of entropy_collapse,"),
+        ({"health__window": 0}, "health.window=0: expected at least 1"),
+        ({"health__zero_spread": 1.5}, "health.zero_spread=1.5: expected a share between 0 and 1 (never)"),
+        ({"health__entropy_collapse": -0.1}, "health.entropy_collapse=-0.1: expected a share between 0 (never) and 1"),
+        ({"health__truncated": float("nan")}, "health.truncated=nan: expected a share"),
+        ({"health__missing": 90}, "health.missing=90.0: expected a share"),
+        ({"health__format_only": -1}, "health.format_only=-1.0: expected a gain"),
+        ({"health__engine_gap": -1}, "health.engine_gap=-1.0: expected nats"),
+        ({"health__length_drift": 0.5}, "health.length_drift=0.5: expected a factor of 1 or more"),
     ],
 )
 def test_a_mistake_is_named_with_its_remedy(change, told):

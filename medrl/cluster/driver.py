@@ -15,7 +15,7 @@ from omegaconf import OmegaConf, open_dict
 
 from medrl.cluster.settings import Machine, compose, overrides, this_machine
 from medrl.cluster.start import prepare
-from medrl.learning.attempt import StopRequest, attempt
+from medrl.learning.attempt import StopRequest, attempt, recorder
 from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
 from medrl.record.loggers import ExternalLoggers
@@ -39,12 +39,7 @@ def train(
 
     def steps(stop: StopRequest) -> Iterator[int]:
         with closing(ExternalLoggers(plan.recipe, run.folder)) as loggers:
-
-            def log(entry: dict[str, Any]) -> None:
-                run.log(entry)
-                loggers.log(entry)
-                observe(entry)
-
+            log = recorder(plan.recipe, run, loggers, observe, stop)
             yield from _steps(plan, run, log, tell, stop)
 
     return attempt(run, plan.recipe.training.steps, "verl", steps)

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from medrl.errors import MedrlError
+from medrl.recipe import Recipe
+from medrl.record.health import Health
+from medrl.record.loggers import ExternalLoggers
 from medrl.record.report import write_report
 from medrl.record.run import Run
 
 
 @dataclass
 class StopRequest:
-    """Set by SIGTERM or Ctrl-C; the engine looks at it between steps, saves, and returns."""
+    """Set by SIGTERM, Ctrl-C or an alarm; the engine looks at it between steps, saves, and returns."""
 
     reason: str | None = None
+    signalled: bool = False
 
 
 def attempt(run: Run, wanted: int, engine: str, steps: Callable[[StopRequest], Iterator[int]]) -> dict[str, Any]:
@@ -47,14 +51,35 @@ def attempt(run: Run, wanted: int, engine: str, steps: Callable[[StopRequest], I
     return summary
 
 
+def recorder(
+    recipe: Recipe, run: Run, loggers: ExternalLoggers, observe: Callable[[dict[str, Any]], None], stop: StopRequest
+) -> Callable[[dict[str, Any]], None]:
+    """What both engines give a step's entry to: alarms are judged and put into it, then journal, loggers and display have
+    it. An alarm of `health.stop_on` asks to stop after this step."""
+    health = Health(recipe, run.journal)
+
+    def log(entry: dict[str, Any]) -> None:
+        entry = {**entry, **health.judge(entry)}
+        run.log(entry)
+        loggers.log(entry)
+        observe(entry)
+        stop.reason = stop.reason or health.stop
+
+    return log
+
+
 @contextmanager
 def stop_on_signal(stop: StopRequest) -> Iterator[None]:
     """SIGTERM or Ctrl-C: finish the step, save, write the summary. A second one ends at once."""
 
     def ask(number: int, frame: object) -> None:
-        if stop.reason:
+        if stop.signalled:
             raise KeyboardInterrupt
-        stop.reason = f"{signal.Signals(number).name} after the step that was running; resume with the same command"
+        stop.signalled = True
+        stop.reason = (
+            stop.reason
+            or f"{signal.Signals(number).name} after the step that was running; resume with the same command"
+        )
 
     if threading.current_thread() is not threading.main_thread():  # whoever runs us there handles signals
         yield

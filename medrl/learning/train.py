@@ -17,7 +17,7 @@ from medrl.dialogue.tokens import Prompt
 from medrl.errors import MedrlError
 from medrl.evaluation.slices import Slicing
 from medrl.evaluation.validate import best_constant, validate
-from medrl.learning.attempt import StopRequest, attempt
+from medrl.learning.attempt import StopRequest, attempt, recorder
 from medrl.learning.cold_start import cold_start
 from medrl.learning.course import Course
 from medrl.learning.generate import LocalEngine
@@ -51,8 +51,7 @@ class Local:
 
     plan: Plan
     run: Run
-    observe: Callable[[dict[str, Any]], None]  # sees every journal entry: progress display
-    loggers: ExternalLoggers
+    log: Callable[[dict[str, Any]], None]  # takes every journal entry
     model: Loaded
     sampling: Sampling
     stop: StopRequest
@@ -64,11 +63,6 @@ class Local:
     @property
     def recipe(self) -> Recipe:
         return self.plan.recipe
-
-    def log(self, entry: dict[str, Any]) -> None:
-        self.run.log(entry)
-        self.loggers.log(entry)
-        self.observe(entry)
 
 
 def train(plan: Plan, run: Run, observe: Callable[[dict[str, Any]], None] = lambda entry: None) -> dict[str, Any]:
@@ -86,7 +80,8 @@ def train(plan: Plan, run: Run, observe: Callable[[dict[str, Any]], None] = lamb
             open_service(recipe.scoring, plan.rewards) as pool,
         ):
             course = Course(recipe, plan.train.samples)
-            yield from _steps(Local(plan, run, observe, loggers, model, sampling, stop, pool, course))
+            log = recorder(recipe, run, loggers, observe, stop)
+            yield from _steps(Local(plan, run, log, model, sampling, stop, pool, course))
 
     return attempt(run, plan.recipe.training.steps, "local", steps)
 

@@ -63,8 +63,10 @@ def line_chart(
     height: int = 190,
     from_zero: bool = False,
     limit: int = MAX_POINTS,
+    marked: Sequence[tuple[float, float]] = (),
 ) -> Markup:
-    """Lines over steps, each thinned to `limit` points; a dashed curve of one point is drawn across, as a level.
+    """Lines over steps, each thinned to `limit` points; a dashed curve of one point is drawn across, as a level. `marked`:
+    stretches from a step to a step that are shaded.
 
     Zero is on the axis when `from_zero`, or when leaving it out would make a small change look large.
     """
@@ -75,7 +77,8 @@ def line_chart(
     values += [edge for curve in curves for _, *edges in curve.band for edge in edges if _is_number(edge)]
     steps = [step for curve in curves for step, _ in _finite(curve.points)]
     area, frame = _frame(min(steps), max(steps), min(values), max(values), unit, width, height, from_zero)
-    parts = [_band(curve, area, limit) for curve in curves if curve.band]
+    parts = [_stretch(*stretch, area) for stretch in marked]
+    parts += [_band(curve, area, limit) for curve in curves if curve.band]
     for curve in sorted(curves, key=lambda curve: not curve.faint):  # the noise lies underneath
         parts.append(_line(curve, area, limit))
     return _svg(title, _told(curves, unit), width, height, area, [*frame, *parts])
@@ -260,6 +263,15 @@ def _band(curve: Curve, area: Area, limit: int) -> Markup:
         path = "".join(_path([(step, low), (step, high)], area) for step, low, high in known)
         return Markup('<path class="bar c{}" d="{}"/>').format(curve.colour, path)
     return Markup('<path class="band c{}" d="{}Z"/>').format(curve.colour, _path(outline, area))
+
+
+def _stretch(first: float, last: float, area: Area) -> Markup:
+    """The shade over some steps, half a step wider on both sides and 3 px wide at least, inside the plotting area."""
+    left, right = (min(max(area.x(step), area.left), area.right) for step in (first - 0.5, last + 0.5))
+    left = max(min(left, right - 3), area.left)
+    return Markup('<rect class="marked" x="{}" y="{}" width="{}" height="{}"/>').format(
+        _short(left), _short(area.top), _short(max(right - left, 3)), _short(area.bottom - area.top)
+    )
 
 
 def _path(points: Sequence[Point], area: Area) -> str:

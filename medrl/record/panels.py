@@ -2,7 +2,7 @@
 
 Known names get a place and words a reader understands; any other name (a reward's own entries, a new metric) gets a
 small chart of its own, so nothing that was logged is left out without a word. Cold start (sft) and GRPO count their
-steps apart and never share an axis.
+steps apart and never share an axis. The steps of an alarm are shaded where its metric is drawn.
 """
 
 import math
@@ -12,7 +12,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from medrl.record.alarms import Raised
 from medrl.record.charts import Curve, Point, line_chart, number_text, running_mean, stacked_chart
+from medrl.record.health_rules import METRICS, RULES
 
 Series = dict[str, list[Point]]  # metric name to (step, value), NaN where a value was recorded as nothing
 
@@ -101,14 +103,19 @@ def hero(stages: Mapping[str, Series]) -> Figure | None:
     return _figure("Cold start: loss", _smoothed("loss", loss), unit="nats a token", large=True) if loss else None
 
 
-def grid(stages: Mapping[str, Series]) -> list[list[Figure]]:
+def grid(stages: Mapping[str, Series], alarms: Sequence[Raised] = ()) -> list[list[Figure]]:
     """The tiles of the grid, each of one figure or of two half as high; a tile without data is left out."""
     series = stages.get("grpo", {})
+    of_metric: dict[str, list[Raised]] = {}
+    for alarm in alarms:
+        of_metric.setdefault(METRICS.get(alarm.name, "reward/mean"), []).append(alarm)
     recorded = [[figure for figure in tile if figure[0] in series] for tile in TILES]
-    singles = [[_single(series, *figure, half=len(tile) == 2) for figure in tile] for tile in recorded]
+    singles = [
+        [_single(series, *figure, len(tile) == 2, of_metric.get(figure[0], ())) for figure in tile] for tile in recorded
+    ]
     alone = not series  # then the loss is the hero already
     cold_start = None if alone else _single(stages.get("sft", {}), "sft/loss", "Cold start: loss", "nats a token")
-    tiles = [[cold_start], [_training_reward(series)], [_time(series)], *singles]
+    tiles = [[cold_start], [_training_reward(series, of_metric.get("reward/mean", ()))], [_time(series)], *singles]
     found = [[figure for figure in tile if figure is not None] for tile in tiles]
     return [tile for tile in found if tile]
 
@@ -130,14 +137,14 @@ def others(stages: Mapping[str, Series]) -> tuple[list[Figure], list[str]]:
     return figures, [title for title, _ in rest[MAX_OTHER_CHARTS:]]
 
 
-def _training_reward(series: Series) -> Figure | None:
+def _training_reward(series: Series, alarms: Sequence[Raised]) -> Figure | None:
     """Mean reward over its components, the score of each reward."""
     if "reward/mean" not in series:
         return None
     curves = _smoothed("mean", series["reward/mean"])
     for colour, name in enumerate(_components(series), start=2):
         curves.append(_smoothed(name.split("/")[1], series[name], colour)[-1])
-    return _figure("Training reward and its components", curves, from_zero=True)
+    return _figure("Training reward and its components", curves, from_zero=True, alarms=alarms)
 
 
 def _components(series: Series) -> list[str]:
@@ -171,10 +178,13 @@ def _time(series: Series) -> Figure | None:
     return Figure("Where the time of a step goes", tuple(keys), svg, note="Figures are means over the run.")
 
 
-def _single(series: Series, name: str, title: str, unit: str, half: bool = False) -> Figure | None:
+def _single(
+    series: Series, name: str, title: str, unit: str, half: bool = False, alarms: Sequence[Raised] = ()
+) -> Figure | None:
     if name not in series:
         return None
-    return _figure(title, _smoothed(name, series[name]), unit=unit, from_zero=unit == "fraction", half=half)
+    from_zero = unit == "fraction"
+    return _figure(title, _smoothed(name, series[name]), unit=unit, from_zero=from_zero, half=half, alarms=alarms)
 
 
 def _smoothed(label: str, points: Sequence[Point], colour: int = 1) -> list[Curve]:
@@ -196,11 +206,14 @@ def _figure(
     from_zero: bool = False,
     half: bool = False,
     large: bool = False,
+    alarms: Sequence[Raised] = (),
 ) -> Figure:
     width, height = (1060, 300) if large else (340, 96 if half else 190)
-    svg = line_chart(curves, title=title, unit=unit, width=width, height=height, from_zero=from_zero)
+    marked = [(alarm.first_step, alarm.last_step) for alarm in alarms]
+    svg = line_chart(curves, title=title, unit=unit, width=width, height=height, from_zero=from_zero, marked=marked)
     narrow = line_chart(curves, title=title, unit=unit, width=340, height=220, from_zero=from_zero) if large else None
-    return Figure(title, tuple(_key(curve) for curve in curves if not curve.faint), svg, narrow)
+    note = f"Shaded: alarm {', '.join(dict.fromkeys(alarm.name for alarm in alarms))}." if alarms else ""
+    return Figure(title, tuple(_key(curve) for curve in curves if not curve.faint), svg, narrow, note)
 
 
 def _key(curve: Curve) -> Key:
@@ -212,6 +225,7 @@ def _shown_names(series: Series) -> set[str]:
     """What `hero` and `grid` draw of these series."""
     names = {"reward/mean", "time/step_s", *TIME_PARTS, *(name for tile in TILES for name, _, _ in tile)}
     names.update(HELD_OUT if "val/reward" in series else ())
+    names.update(f"health/{name}" for name in RULES)  # 0 or 1 a step: told by the page's list of alarms
     names.update(_components(series) if "reward/mean" in series else ())
     return names
 

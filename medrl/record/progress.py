@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from medrl.recipe import Recipe
 
@@ -46,6 +47,11 @@ class TrainingProgress:
         if not self.quiet:
             self.console.print(text, markup=False)
 
+    def alarm(self, text: str) -> None:
+        """A line that stays and stands out."""
+        if not self.quiet:
+            self.console.print(Text(text, style="yellow"), soft_wrap=True)  # `style=` would colour the bar as well
+
     def working(self, what: str, done: int, total: int) -> None:
         """Preparation that takes a while."""
         self._show(what, done, total, "", line=False)
@@ -69,6 +75,10 @@ class TrainingProgress:
             interval = f"[{entry['val/reward_low']:.3f}, {entry['val/reward_high']:.3f}]"
             parts.append(f"held-out {entry['val/reward']:.3f} {interval}")
         self._show("GRPO", entry["step"], self.recipe.training.steps, "  ".join(parts), line="val/reward" in entry)
+        for alarm in entry.get("alarms", ()):
+            self.alarm(f"step {entry['step']}: alarm {alarm['name']}: {alarm['text']}")
+        for name in entry.get("alarms_cleared", ()):
+            self.alarm(f"step {entry['step']}: alarm {name} has cleared")
 
     def _show(self, what: str, done: int, total: int, note: str, line: bool) -> None:
         if self.live:

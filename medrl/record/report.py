@@ -11,6 +11,7 @@ from typing import Any
 
 from medrl.errors import MedrlError
 from medrl.record import gallery, panels
+from medrl.record.alarms import raised_alarms
 from medrl.record.files import write_text
 from medrl.record.headline import TABLE_ROWS, exact_text, facts, flat, headline, measures, paired_change
 from medrl.record.page import ROLLOUTS_PAGE, rendered
@@ -18,6 +19,7 @@ from medrl.record.reading import numbered, read_lines, read_object
 from medrl.record.replies import RIGHT, shorten
 
 RECIPE_CHARACTERS = 60_000
+SHOWN_ALARMS = 20
 
 
 def write_report(run_dir: Path) -> Path:
@@ -33,7 +35,8 @@ def write_report(run_dir: Path) -> Path:
 
 def _contents(run_dir: Path, problems: list[str]) -> dict[str, Any]:
     """Everything the template shows."""
-    stages = panels.collect(read_lines(run_dir / "metrics.jsonl", problems))
+    entries = read_lines(run_dir / "metrics.jsonl", problems)
+    stages, alarms = panels.collect(entries), raised_alarms(entries)
     evaluations = numbered(run_dir / "eval", ".json")
     first = read_object(evaluations[0], problems) if evaluations else {}
     last = read_object(evaluations[-1], problems) if len(evaluations) > 1 else first
@@ -48,13 +51,16 @@ def _contents(run_dir: Path, problems: list[str]) -> dict[str, Any]:
     step, rows = _last_rollouts(run_dir, problems)
     group_cards, group_count, flat_count = gallery.groups(run_dir, rows)
     held_out = gallery.held_out(run_dir, _rows(first), _rows(last))
-    grid = panels.grid(stages)
+    grid = panels.grid(stages, alarms)
     other_figures, unshown = panels.others(stages)
     kinds = {card.kind for card in [*(held_out.cards if held_out else ()), *group_cards]}
     return {
         "name": run_dir.resolve().name,
         "status": str(summary.get("status", "unknown")) if finished else "unfinished",
         "reason": summary.get("reason"),
+        "alarms": alarms,
+        "shown_alarms": SHOWN_ALARMS,
+        "shorten": shorten,
         "headline": headline(summary, paired_change(_rows(first), _rows(last)) if last is not first else None),
         "facts": facts(summary),
         "measures": measures(summary),

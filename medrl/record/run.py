@@ -23,13 +23,15 @@ from medrl.data.sample import Sample
 from medrl.errors import MedrlError
 from medrl.recipe import Recipe, changed_keys, recipe_from, to_yaml
 from medrl.record import album
+from medrl.record.alarms import raised_alarms
 from medrl.record.checkpoint import latest_checkpoint
 from medrl.record.files import write_json, write_text
+from medrl.record.reading import read_lines
 from medrl.rollout.types import Rollout
 from medrl.vision.open import open_image
 
 # changing these in a resume changes nothing of what the run has done so far
-FREE_ON_RESUME = ("checkpoint.", "loggers.", "scoring.", "engine.threads", "engine.rows_at_once", "runs_dir")
+FREE_ON_RESUME = ("checkpoint.", "health.", "loggers.", "scoring.", "engine.threads", "engine.rows_at_once", "runs_dir")
 FREE_ENDINGS = (".timeout_s",)  # of a reward
 UNCOMPARED = ("command", "git_commit")
 SHOWN_PX = 512  # long side of a picture kept for the report
@@ -225,6 +227,7 @@ class Run:
             "peak_rss_mb": round(peak),
             "val_first": val_first,
             "val_last": val_last,
+            "alarms": [asdict(alarm) for alarm in raised_alarms(read_lines(self.journal, []))],
         }
         write_json(self.folder / "summary.json", summary)
         return summary

@@ -180,6 +180,8 @@ def make_hostile_run(folder: Path) -> Path:
             frame=HOSTILE,
         )
     with (run / "metrics.jsonl").open("a") as file:
+        alarm = {"name": HOSTILE, "value": 1.0, "limit": 0.5, "text": HOSTILE}
+        file.write(json.dumps({"stage": "grpo", "step": 40, "reward/mean": 0.5, "alarms": [alarm] * 2}) + "\n")
         file.write(json.dumps({"stage": HOSTILE, "step": 1, HOSTILE: 1.0, f"reward/{HOSTILE}/score": 1.0}) + "\n")
         file.write(json.dumps({"stage": "grpo", "step": 1, f"reward/{HOSTILE.replace('/', '')}/score": 1.0}) + "\n")
     (run / "recipe.yaml").write_text(HOSTILE)

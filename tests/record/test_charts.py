@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from medrl.record import panels
+from medrl.record.alarms import Raised
 from medrl.record.charts import Curve, line_chart, nice_ticks, number_text, running_mean, stacked_chart, thin
 
 HOSTILE = '</svg><script>alert(1)</script>" onload="alert(1)'
@@ -148,6 +149,19 @@ def test_numbers_read_well(value, expected):
     assert number_text(value) == expected
 
 
+def test_marked_steps_are_shaded_inside_the_plot_and_wide_enough_to_be_seen():
+    points = [(float(step), 0.5) for step in range(1001)]
+    marked = [(0, 99), (500, 500), (900, 1000), (0, 0), (1000, 1000)]
+    root = ElementTree.fromstring(line_chart([Curve("a", points)], title="t", marked=marked))
+    left, right = float(root.get("data-left")), float(root.get("data-right"))
+    shades = [element for element in root.iter() if element.get("class") == "marked"]
+    edges = [(float(shade.get("x")), float(shade.get("x")) + float(shade.get("width"))) for shade in shades]
+    assert len(edges) == 5 and all(left <= start < stop <= right + 1e-6 for start, stop in edges)
+    assert edges[0] == pytest.approx((left, left + 0.0995 * (right - left)), abs=0.02)
+    assert [edges[place][1] - edges[place][0] for place in (1, 3, 4)] == pytest.approx([3, 3, 3], abs=0.02)
+    assert edges[2][1] == pytest.approx(right)
+
+
 # --- which metric stands where ----------------------------------------------------------------------------------------
 
 
@@ -219,3 +233,20 @@ def test_many_steps_are_drawn_faint_behind_their_mean():
     svg = panels.grid(stages)[0][0].svg
     assert len(drawn(svg, "faint")) == 1
     assert len(drawn(svg)) == 2
+
+
+def test_an_alarm_is_shaded_on_its_own_metric_and_named_below():
+    records = [{"step": step, "policy/entropy": 1.0, "reward/mean": 0.5, "rollout/length": 9.0, "health/length_drift": 0.0}
+               for step in range(9)]  # fmt: skip
+    raised = [
+        Raised(name, 2, 5, False, 1.0, 0.5, "why") for name in ("entropy_collapse", "format_only", "of a later medrl")
+    ]
+    figures = [figure for tile in panels.grid(panels.collect(records), raised) for figure in tile]
+    notes = {figure.title: figure.note for figure in figures}
+    assert notes == {
+        "Training reward and its components": "Shaded: alarm format_only, of a later medrl.",
+        "Entropy of the policy": "Shaded: alarm entropy_collapse.",
+        "Reply length": "",
+    }
+    assert [figure.svg.count('class="marked"') for figure in figures] == [2, 0, 1]
+    assert panels.others(panels.collect(records)) == ([], []), "0 and 1 of the alarms are the page's list"

@@ -9,7 +9,8 @@ from medrl.record.loggers import ExternalLoggers
 ENTRIES = [
     {"stage": "sft", "step": 1, "sft/loss": 2.0},
     {"stage": "grpo", "step": 1, "reward/mean": 0.25},
-    {"stage": "grpo", "step": 2, "reward/mean": 0.5},
+    {"stage": "grpo", "step": 2, "reward/mean": 0.5, "health/zero_spread": 1.0, "alarms": [{"name": "zero_spread"}]},
+    {"stage": "grpo", "step": 3, "health/zero_spread": 0.0, "alarms_cleared": ["zero_spread"]},
 ]
 
 
@@ -22,6 +23,7 @@ def test_tensorboard_holds_every_number(tmp_path):
     loggers.close()
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(event.step, event.value) for event in events.Scalars("grpo/reward/mean")] == [(1, 0.25), (2, 0.5)]
+    assert [(event.step, event.value) for event in events.Scalars("grpo/health/zero_spread")] == [(2, 1.0), (3, 0.0)]
 
 
 def test_wandb_offline_needs_no_account_and_a_resume_keeps_the_id(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import re
 
 import pytest
 from PIL import Image
-from report_runs import AFTER, BEFORE, Page, change_rows, make_hostile_run, make_run, read_page, write_json
+from report_runs import AFTER, BEFORE, Page, change_rows, make_hostile_run, make_run, read_page, write_json, write_lines
 
 from medrl.errors import MedrlError
 from medrl.record.headline import Change, duration_text, headline, paired_change
@@ -135,6 +135,45 @@ def test_page_of_64_rollouts_with_noisy_large_pictures_stays_below_5_mb(tmp_path
     uris = re.findall(r'src="data:image/(?:png|jpeg);base64,', path.read_text())
     assert len(uris) == 32
     assert "left out" in path.read_text()
+
+
+def with_alarms(run, *told):
+    """Add entries with alarms to a run's journal: (step, names raised, names cleared)."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for step, raised, cleared in told:
+        entry = next(line for line in lines if line["stage"] == "grpo" and line["step"] == step)
+        entry["alarms"] = [{"name": name, "value": 1.0, "limit": 0.9, "text": f"why {name}; try."} for name in raised]
+        entry["alarms_cleared"] = list(cleared)
+    write_lines(run / "metrics.jsonl", lines)
+    return run
+
+
+def test_alarms_are_told_below_the_title_and_shaded_on_their_curves(tmp_path):
+    run = make_run(tmp_path / "run", questions=3)
+    page = read_page(run)
+    assert page.count("section", "alarms") == page.count("rect", "marked") == 0
+    page = read_page(with_alarms(run, (12, ["zero_spread"], []), (20, ["truncated"], []), (21, [], ["zero_spread"])))
+    assert page.count("section", "alarms") == 1 and page.count("li", "past") == 1
+    told = ["2 alarms", "zero_spread", "steps 12 to 20, then cleared", "why zero_spread; try.", "truncated"]
+    place = page.text.find("completed")
+    for part in [
+        *told,
+        "steps 20 to 40, still up",
+        "why truncated; try.",
+        "Held-out reward rose",
+        "Shaded: alarm truncated.",
+    ]:
+        assert (place := page.text.find(part, place)) >= 0, part
+    assert "Shaded: alarm zero_spread." in page.text and page.count("rect", "marked") == 2
+    assert "all cleared" in read_page(with_alarms(run, (30, [], ["truncated"]))).text
+
+
+def test_many_alarms_leave_room_for_the_rest(tmp_path):
+    told = [(step, ["missing"] if step % 2 else [], [] if step % 2 else ["missing"]) for step in range(1, 41)]
+    run = with_alarms(make_run(tmp_path / "run", steps=60, questions=3), *told)
+    assert "20 alarms" in read_page(run).text and "more, in metrics.jsonl" not in read_page(run).text
+    text = read_page(with_alarms(run, (41, ["missing"], []))).text
+    assert "21 alarms" in text and "and 1 more, in metrics.jsonl" in text
 
 
 # --- nothing is trusted -----------------------------------------------------------------------------------------------
@@ -275,7 +314,8 @@ def test_page_works_in_chromium_and_a_hostile_reply_does_not_run(tmp_path):
 
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]  # fmt: skip
-    good, hostile = write_report(make_run(tmp_path / "good")), write_report(make_hostile_run(tmp_path / "hostile"))
+    alarmed = with_alarms(make_run(tmp_path / "good"), (12, ["zero_spread"], []), (20, [], ["zero_spread"]))
+    good, hostile = write_report(alarmed), write_report(make_hostile_run(tmp_path / "hostile"))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=quiet)
         page = browser.new_page(viewport={"width": 400, "height": 800})
@@ -307,6 +347,11 @@ def test_page_works_in_chromium_and_a_hostile_reply_does_not_run(tmp_path):
         page.select_option("#f-verdict", "")
         page.select_option("#f-kind", "")
         assert (cards.count(), attempts.count()) == (24, 64)
+
+        shade = page.locator("rect.marked")
+        where, curve = shade.bounding_box(), shade.locator("xpath=..").bounding_box()
+        assert 0.15 < where["width"] / curve["width"] < 0.25  # 8 of 40 steps
+        assert page.locator(".alarms").is_visible()
 
         chart = page.locator("svg.chart:visible").first
         chart.scroll_into_view_if_needed()

@@ -103,26 +103,15 @@ def test_the_checkpoint_of_a_run_is_measured(whole, monkeypatch, capsys):
     assert len(header["weights_sha256"]) == 64 and header["split"] == "val"
 
 
-def test_preflight_counts_the_band_and_names_what_is_wrong_with_the_file(tmp_path):
+def test_preflight_counts_the_band_and_refuses_a_file_of_other_samples(tmp_path):
     given = settings(tmp_path, "x")
-    rates = tmp_path / "rates.jsonl"
-    lines = rates.read_text().splitlines(keepends=True)
     plan = preflight.check(given)
     assert "curriculum: 19 of 24 training samples with a pass rate from 0.1 to 0.9" in "\n".join(plan.warnings)
-    for text, told in (
-        ("".join(lines)[:-9], "line 24 is cut off"),
-        ("".join(lines[:20]), "4 of 24 samples have no measured rate: phantom/count/20, phantom/count/21"),
-        ("".join([*lines, lines[0]]), "phantom/count/0 stands in it twice"),
-        ('{"measured": "x", "samples": 24, "data_sha256": "0"}\n' + "".join(lines), "measured on other data"),
-        ('{"measured": "x", "samples": 25}\n' + "".join(lines), "24 of 25 samples are measured. Run the same"),
-        ("".join([lines[0].replace("0.0", "1.5"), *lines[1:]]), "line 1: sample_id='phantom/count/0', pass_rate=1.5"),
-        ("[]\n", "line 1 is cut off"),
-    ):
-        rates.write_text(text)
-        with pytest.raises(MedrlError, match=r"curriculum\.pass_rates") as caught:
-            preflight.check(given)
-        assert told in str(caught.value)
     assert _card(plan, [])["data_sha256"]["pass_rates"] == plan.measured.sha256  # a resume with another file is refused
+    rates = tmp_path / "rates.jsonl"
+    rates.write_text("".join(rates.read_text().splitlines(keepends=True)[:20]))
+    with pytest.raises(MedrlError, match="4 of 24 samples have no measured rate: phantom/count/20, phantom/count/21"):
+        preflight.check(given)
     rates.unlink()
-    with pytest.raises(MedrlError, match=r"rates\.jsonl: no such file"):
+    with pytest.raises(MedrlError, match=r"curriculum\.pass_rates .*rates\.jsonl: no such file"):
         preflight.check(given)

@@ -92,9 +92,7 @@ class Course:
         ready = {
             self.samples[index].id: index
             for index in self._stage(step)[1].pool
-            if (identity := self.samples[index].id) in failed
-            and identity not in here
-            and 0 < step - failed[identity][0] <= curriculum.replay_window
+            if (identity := self.samples[index].id) in failed and identity not in here
         }
         names = sorted(ready)
         most = math.floor(

@@ -38,14 +38,18 @@ def show_plan(support: dict[str, Any], files: dict[str, str], as_json: bool) -> 
 
 
 def _pass_at_k(support: dict[str, Any]) -> Table:
-    """A row for all samples, and one a slice where there are several."""
-    table = _table("pass@k, unbiased; of all samples with the 95 % interval")
+    """A row for all samples, its interval below it, and a row a slice where there are several."""
+    table = _table("pass@k, unbiased")
     bands = [name for name in BANDS if name in support["bands"]]
     for heading in ("", "samples", *bands, *(f"k={k}" for k in support["pass_at_k"])):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    whole = [f"{one['value']:.3f} ({one['low']:.2f}-{one['high']:.2f})" for one in support["pass_at_k"].values()]
     counts = [str(support["bands"][name]["count"]) for name in bands]
-    table.add_row("all", str(support["samples"]), *counts, *whole)
+    for key, name, told in (
+        ("value", "all", [str(support["samples"]), *counts]),
+        ("low", "  95 % from", [""] * (1 + len(bands))),
+        ("high", "  to", [""] * (1 + len(bands))),
+    ):
+        table.add_row(name, *told, *(f"{one[key]:.3f}" for one in support["pass_at_k"].values()))
     if len(support["by_slice"]) > 1:
         for name, one in support["by_slice"].items():
             values = (f"{value['value']:.3f}" for value in one["pass_at_k"].values())

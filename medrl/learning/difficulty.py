@@ -36,9 +36,10 @@ Progress = Callable[[str, int, int], None]
 
 
 def to_measure(recipe: Recipe) -> Recipe:
-    """The recipe without what only training needs: its curriculum, its cold start, its cluster."""
+    """The recipe without what only training needs: its curriculum, cold start and cluster, and enough data for a batch."""
     return replace(
         recipe,
+        training=replace(recipe.training, prompts_per_step=1, minibatches=1),
         curriculum=Curriculum(),
         sft=replace(recipe.sft, steps=0),
         engine=replace(recipe.engine, name="local"),

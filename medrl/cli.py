@@ -250,7 +250,11 @@ def _card(plan: Any, command: list[str]) -> dict[str, Any]:
     return {
         "command": "medrl train " + " ".join(command),
         "seed": plan.recipe.seed,
-        "data_sha256": {"train": plan.train.sha256, "val": plan.val.sha256},
+        "data_sha256": {
+            "train": plan.train.sha256,
+            "val": plan.val.sha256,
+            **({"pass_rates": plan.measured.sha256} if plan.measured else {}),
+        },
         "prompt_template_sha256": plan.style.sha256,
         "env_sha256": plan.interaction.sha256 if plan.interaction else None,
         "advantage_sha256": plan.estimator.sha256,

@@ -17,8 +17,11 @@ from medrl.evaluation.slices import slice_faults
 from medrl.learning.demonstrations import imitated
 from medrl.learning.estimator import Estimator, load_estimator
 from medrl.learning.model import load_config, load_processor, pick_device
+from medrl.learning.pass_rates import PassRates, coverage_faults, read_pass_rates, shared_ids
 from medrl.learning.plan import Plan
+from medrl.learning.stages import stage_faults, told_of
 from medrl.learning.try_estimator import try_estimator
+from medrl.plugin import find_file
 from medrl.recipe import Recipe
 from medrl.record.health_rules import never_judged
 from medrl.rollout.interaction import load_interaction
@@ -74,6 +77,8 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         raise MedrlError("\n".join(problems))
     builder = make_builder(recipe, processor, style, train.root)
     problems += _data_faults(recipe, train, val, demonstrations)
+    measured, misplaced = _curriculum(recipe, train, beside)
+    problems += misplaced
     everything = [*train.samples, *val.samples, *(demonstrations.samples if demonstrations else [])]
     longest, faults = _count(builder, everything, recipe.sampling.max_prompt_tokens, report)
     problems += faults
@@ -100,7 +105,10 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         for name, items in (("train", train), ("val", val))
         if items.refused
     ]
-    warnings = [*unusable, *told, *_domain_warnings(recipe, estimator, train.samples), *never_judged(recipe)]
+    curriculum = told_of(recipe, train.samples, measured.rates if measured else None)
+    warnings = [
+        *unusable, *told, *curriculum, *_domain_warnings(recipe, estimator, train.samples), *never_judged(recipe),
+    ]  # fmt: skip
     return Plan(
         recipe,
         beside or Path.cwd(),
@@ -116,6 +124,7 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         warnings,
         memory,
         shortcut,
+        measured,
     )
 
 
@@ -216,6 +225,21 @@ def refused_faults(recipe: Recipe, name: str, items: DataSet) -> list[str]:
         f"data.{name}={getattr(recipe.data, name) or recipe.data.train}: {len(items.refused)} of {rows} rows cannot be used"
         f"{tell_reasons(items.refused)}. Mend them, or set data.max_refused={share + 0.005:.2f} to train without them."
     ]
+
+
+def _curriculum(recipe: Recipe, train: DataSet, beside: Path | None) -> tuple[PassRates | None, list[str]]:
+    """(measured pass rates, what the curriculum asks of the data that they do not have)."""
+    curriculum = recipe.curriculum
+    problems = shared_ids(train.samples) if curriculum.replay_share > 0 else []
+    if curriculum.pass_rates is None:
+        return None, problems + (stage_faults(recipe, train.samples) if curriculum.stages else [])
+    try:
+        measured = read_pass_rates(find_file(curriculum.pass_rates, beside))
+    except MedrlError as error:
+        return None, [*problems, f"curriculum.pass_rates (a file of `medrl data difficulty`): {error}"]
+    if misplaced := coverage_faults(measured, train, train.samples):
+        return measured, misplaced
+    return measured, stage_faults(recipe, train.samples, measured.rates)
 
 
 def _reward_faults(

@@ -1,6 +1,7 @@
 """Values of a recipe that no run can start with: unknown choices, numbers out of range, keys that contradict each other."""
 
 import difflib
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,6 +20,8 @@ CHOICES = {
     "loggers.wandb": ("off", "offline", "online"),
 }  # fmt: skip
 
+STAGE_KEYS = ("kinds", "data_source", "slices", "steps")
+
 
 def faults_of(config: DictConfig) -> list[str]:
     """Every fault of a recipe whose keys all have values of the right type."""
@@ -27,7 +30,7 @@ def faults_of(config: DictConfig) -> list[str]:
         if (value := OmegaConf.select(config, key)) not in choices:
             known = ", ".join(str(choice) for choice in choices if choice is not None)
             problems.append(f"{key}={value}: expected one of {known}")
-    return problems + _contradictions(config)
+    return problems + _contradictions(config) + _curriculum_faults(config)
 
 
 def _contradictions(config: DictConfig) -> list[str]:
@@ -147,3 +150,70 @@ def _health_faults(health: DictConfig) -> list[str]:
         if not low <= health[name] <= high:  # also what is no number
             problems.append(f"health.{name}={health[name]}: expected {expected}")
     return problems
+
+
+def _curriculum_faults(config: DictConfig) -> list[str]:
+    """Bands and orders without rates, shares and stages that no run can have."""
+    given, size = config.curriculum, config.training.prompts_per_step
+    problems = []
+    low, high = given.min_pass_rate, given.max_pass_rate
+    if not 0 <= low <= high <= 1:
+        problems.append(
+            f"curriculum.min_pass_rate={low}, curriculum.max_pass_rate={high}: expected 0 <= min <= max <= 1"
+        )
+    asked = [f"curriculum.order={given.order}"] if given.order is not None else []
+    if low > 0 or high < 1:
+        asked.append(f"curriculum.min_pass_rate={low}, curriculum.max_pass_rate={high}")
+    if given.pass_rates is None:
+        problems += [
+            f"{one}: no pass rate is known; make a file with `medrl data difficulty RECIPE` and name it in curriculum.pass_rates"
+            for one in asked
+        ]
+    share = given.replay_share
+    if not 0 <= share <= 0.3:
+        problems.append(
+            f"curriculum.replay_share={share}: expected a share from 0 to 0.3, OphVLM-R1's cap; beyond it a step is mostly what "
+            "the model fails at"
+        )
+    elif share > 0 and share * size < 1:
+        problems.append(
+            f"curriculum.replay_share={share} of training.prompts_per_step={size} is less than one prompt, so nothing would be "
+            f"replayed; raise one of them, up to a share of 0.3"
+        )
+    if given.replay_window < 1:
+        problems.append(f"curriculum.replay_window={given.replay_window}: expected at least 1 step")
+    if not 0 < given.replay_below <= 1:
+        problems.append(f"curriculum.replay_below={given.replay_below}: expected an accuracy above 0 and at most 1")
+    stages: Any = OmegaConf.to_container(given.stages)
+    return problems + _stage_faults(stages, config)
+
+
+def _stage_faults(stages: list[dict[str, Any]], config: DictConfig) -> list[str]:
+    """Keys and values of stages, and whether their steps are those of the run."""
+    problems = []
+    for number, stage in enumerate(stages):
+        place = f"curriculum.stages[{number}]"
+        problems += [
+            f"{place}.{key}: no such key; expected {', '.join(STAGE_KEYS)}" for key in stage if key not in STAGE_KEYS
+        ]
+        for key in ("kinds", "data_source", "slices"):
+            value = stage.get(key, "absent")
+            if not isinstance(value, str) and not (value and all(isinstance(one, str) for one in value)):
+                problems.append(f"{place}.{key}={value!r}: expected a name or a list of names, such as [choice]")
+        if "slices" in stage and config.data.slice_by is None:
+            problems.append(f"{place}.slices: slices of what? Set data.slice_by, such as modality")
+        steps = stage.get("steps")
+        if "steps" not in stage and number < len(stages) - 1:
+            problems.append(f"{place}: no steps; only the last stage may leave them out")
+        elif "steps" in stage and (type(steps) is not int or steps < 1):
+            problems.append(f"{place}.steps={steps!r}: expected a whole number, at least 1")
+    if problems or not stages:
+        return problems
+    total, wanted = sum(stage.get("steps", 0) for stage in stages), config.training.steps
+    if "steps" in stages[-1] and total != wanted:
+        return [f"curriculum.stages: their steps are {total} together, but training.steps={wanted}; expected the same"]
+    if "steps" not in stages[-1] and total >= wanted:
+        return [
+            f"curriculum.stages: the stages before the last take {total} steps of training.steps={wanted}; none are left for it"
+        ]
+    return []

@@ -73,7 +73,7 @@ class ClusterTrainer(PPOTrainerSync):
         self.scoring = scoring
         self.plan, self.run, self.log, self.start, self.watching, self.stop = plan, run, log, start, watching, stop
         self.recipe = plan.recipe
-        self.course = Course(self.recipe, plan.train.samples)
+        self.course = Course(self.recipe, plan.train.samples, plan.rates)
         self.samples: dict[str, Sample] = {}  # of the prompts that are out
         self.rollouts: list[Rollout] = []
         self.curr_step_profile = False
@@ -234,7 +234,7 @@ class ClusterTrainer(PPOTrainerSync):
             "data/lost_samples": self._lost(),
             **give_advantages(self.recipe, self.rollouts, step, self.plan.estimator),
         }
-        self.course.observe(step, self.rollouts)
+        metrics |= self.course.observe(step, self.rollouts)
         advantages = torch.tensor([(one.advantage or 0.0) if one is not None else 0.0 for one in rollouts])
         trained = torch.tensor([one is not None and one.advantage is not None for one in rollouts])
         padded = {name: data[name].to_padded_tensor(0.0) for name in fields if name != "extra_fields"}

@@ -1,4 +1,4 @@
-"""`medrl data`: look at a recipe's data, audit it, or write it as parquet."""
+"""`medrl data`: look at a recipe's data, audit it, measure how hard it is for a model, or write it as parquet."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,8 @@ from medrl.errors import MedrlError
 from medrl.terminal import console, print_facts, report_audit
 
 data_app = typer.Typer(
-    no_args_is_help=True, help="Look at data, audit it, or write it as a parquet file in verl's format."
+    no_args_is_help=True,
+    help="Look at data, audit it, measure how hard it is for a model, or write it as a parquet file in verl's format.",
 )
 
 
@@ -93,6 +94,53 @@ def data_audit(
                 f"data.max_shortcut={data.max_shortcut:g} is reached: `medrl train` would not start.", markup=False
             )
         raise typer.Exit(1)
+
+
+@data_app.command("difficulty")
+def data_difficulty(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    attempts: Annotated[int, typer.Option(min=1, help="Attempts at each sample.")] = 16,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file; by default RUNS_DIR/NAME.SPLIT.pass_rates.jsonl.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train or val.")] = "train",
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Measure the newest checkpoint of this run, a run of the same model.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How often a recipe's model is right on each sample, and what to do with it: demonstrate, train by RL, leave out.
+
+    Goes on where it was stopped. Train on what has a signal with curriculum.pass_rates=FILE and the band it prints.
+    """
+    if split not in ("train", "val"):
+        raise MedrlError(f"--split {split}: expected train or val.")
+    settings, beside = read_recipe(recipe, overrides)
+    from medrl import preflight
+    from medrl.commands.show_difficulty import show_plan
+    from medrl.evaluation.support import support_plan
+    from medrl.learning.difficulty import measure, to_measure
+    from medrl.record.checkpoint import latest_checkpoint
+    from medrl.record.files import write_json
+    from medrl.record.progress import TrainingProgress
+
+    found = latest_checkpoint(run / "checkpoints") if run else None
+    if run and not found:
+        raise MedrlError(f"{run}: no checkpoint yet. Expected one under {run / 'checkpoints'}.")
+    out = out or Path(settings.runs_dir) / f"{settings.name}.{split}.pass_rates.jsonl"
+    with TrainingProgress(settings, console, quiet=as_json) as progress:
+        plan = preflight.check(to_measure(settings), beside, progress.working)
+        rows = measure(
+            plan, out, split=split, attempts=attempts, weights=found / "model" if found else None,
+            progress=progress.working,
+        )  # fmt: skip
+    data = plan.train if split == "train" else plan.val
+    by = settings.data.slice_by or "kind"
+    support = support_plan(rows, {one.id: one.slice_of(by) for one in data.samples}, attempts, str(out))
+    beside_it = out.with_name(f"{out.name}.plan.json")
+    write_json(beside_it, support)
+    show_plan(support, {"file": str(out), "plan": str(beside_it)}, as_json)
 
 
 def _load_both(path: Path, overrides: list[str] | None) -> tuple[Any, Any]:

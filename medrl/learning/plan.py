@@ -7,6 +7,7 @@ from medrl.data.source import DataSet
 from medrl.dialogue.prompts import PromptStyle
 from medrl.dialogue.tokens import PromptBuilder
 from medrl.learning.estimator import Estimator
+from medrl.learning.pass_rates import PassRates
 from medrl.recipe import Recipe
 from medrl.rollout.interaction import Interaction
 from medrl.scoring.loaded import LoadedReward
@@ -30,3 +31,9 @@ class Plan:
     warnings: list[str]
     memory: list[str]  # what engine verl needs per GPU, as a table; empty for engine local
     shortcut: str = ""  # the best that a rule does on `val` without the picture, as a sentence
+    measured: PassRates | None = None  # of `curriculum.pass_rates`
+
+    @property
+    def rates(self) -> dict[str, float | None] | None:
+        """Measured pass rates by sample id, for the course."""
+        return self.measured.rates if self.measured else None

@@ -79,7 +79,7 @@ def train(plan: Plan, run: Run, observe: Callable[[dict[str, Any]], None] = lamb
             closing(ExternalLoggers(recipe, run.folder)) as loggers,
             open_service(recipe.scoring, plan.rewards) as pool,
         ):
-            course = Course(recipe, plan.train.samples)
+            course = Course(recipe, plan.train.samples, plan.rates)
             log = recorder(recipe, run, loggers, observe, stop)
             yield from _steps(Local(plan, run, log, model, sampling, stop, pool, course))
 
@@ -114,7 +114,7 @@ def _steps(state: Local) -> Iterator[int]:
         clock.lap("score")
         old = measure(policy, rollouts, settings) if _looks_first(state) else None
         metrics = {"data/lost_samples": lost, **give_advantages(recipe, rollouts, step, state.plan.estimator)}
-        state.course.observe(step, rollouts)
+        metrics |= state.course.observe(step, rollouts)
         rate = learning_rate(recipe.optimizer, step, recipe.training.steps)
         set_learning_rate(optimizer, rate)
         metrics |= update(policy, optimizer, rollouts, settings, reference, old)

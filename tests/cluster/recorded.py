@@ -53,6 +53,7 @@ WHOLE = {
         "lr": 1e-3, "weight_decay": 0.1, "beta1": 0.8, "beta2": 0.95, "max_grad_norm": 0.2, "warmup_steps": 2,
         "schedule": "linear",
     },
+    "curriculum": {"replay_share": 0.25, "replay_window": 2},  # which samples come next depends on what was scored
 }  # fmt: skip
 HALVES = {
     "algorithm": {"advantage": "dr_grpo", "mask_over_turns": True, "kl_coef": 0.1, "clip_low": 0.02, "clip_high": 0.05},

@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 SAME_IN_BOTH = (
     "reward/mean", "reward/length/score", "reward/among/score", "group/zero_spread", "reward/missing", "optimizer/lr",
     "optimizer/grad_norm", "policy/entropy", "policy/kl", "policy/clip_fraction", "policy/loss", "rollout/length",
+    "data/replayed",
 )  # fmt: skip
 
 
@@ -140,6 +141,7 @@ def test_both_journals_tell_the_same_of_these_updates(replayed):
         for name in SAME_IN_BOTH:
             assert ours[step][name] == pytest.approx(entry[name], rel=1e-3, abs=1e-6), (step, name)
         assert ours[step]["policy/engine_gap_max"] < 1e-5, "the actor gives the replies another probability"
+    assert sum(entry["data/replayed"] for entry in theirs.values()) > 0
     assert theirs[4]["policy/kl"] > 0.01 and all(entry["optimizer/grad_norm"] > 0.2 for entry in theirs.values())
     # of the other measures, those of a later minibatch are taken before the first change here, and during it there
     ours, theirs = entries(replayed / "cluster" / "halves"), entries(replayed / "local" / "halves")

@@ -83,7 +83,10 @@ def steps_of(advantage, folder, samples, given):
             "rewards": {"answer": {"use": "rewards/count.py"}, "format": {"use": "rewards/format.py", "weight": 0.1}},
             "algorithm": {"advantage": advantage, "kwargs": kwargs, "group_size": given.attempts},
             "sampling": {"max_new_tokens": given.new_tokens}, "optimizer": {"lr": 2e-4},
-            "training": {"steps": given.steps, "prompts_per_step": given.prompts, "minibatches": given.minibatches, "micro_batch_size": 256},
+            "training": {
+                "steps": given.steps, "prompts_per_step": given.prompts, "minibatches": given.minibatches,
+                "micro_batch_size": 256,
+            },
             "engine": {"threads": 1, "device": "cpu"}, "seed": given.seed,
         },
         "uadt_cost", advantage,

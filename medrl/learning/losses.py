@@ -8,12 +8,24 @@ import torch
 from torch import Tensor
 
 
-def clipped_loss(
-    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip_low: float, clip_high: float
-) -> tuple[Tensor, Tensor]:
+def importance_ratio(logprobs: Tensor, old_logprobs: Tensor, mask: Tensor, level: str) -> Tensor:
+    """pi(token) / pi_old(token), or with `level` sequence one ratio s for all own tokens of a reply; (rollouts, tokens).
+
+    s_i = exp(mean_t (log pi_t - log pi_old_t)) over the T_i own tokens, hence ds_i = s_i / T_i sum_t d log pi_t: a reply is
+    clipped as a whole, and a token's gradient does not depend on its own ratio. Source: GSPO (arXiv 2507.18071), which
+    aggregates by seq-mean-token-mean and clips at 3e-4 and 4e-4, since a mean over tokens stays far closer to 1 than one
+    token's ratio. verl's `gspo` has the same value and gradient, and besides holds s below e^10.
+    """
+    gap = logprobs - old_logprobs
+    if level == "sequence":
+        own = mask.sum(1, keepdim=True).clamp(min=1)
+        gap = ((gap * mask).sum(1, keepdim=True) / own).expand_as(gap)
+    return gap.exp()
+
+
+def clipped_loss(ratio: Tensor, advantages: Tensor, clip_low: float, clip_high: float) -> tuple[Tensor, Tensor]:
     """(token losses, 1 where clipping took the gradient away). `advantages`: (rollouts,). Source: PPO, arXiv 1707.06347;
     the two bounds apart as in DAPO, arXiv 2503.14476."""
-    ratio = (logprobs - old_logprobs).exp()
     advantage = advantages[:, None]
     free = -advantage * ratio
     clipped = -advantage * ratio.clamp(1 - clip_low, 1 + clip_high)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from medrl.learning.losses import clipped_loss, default_aggregation, k3_kl, token_weights
+from medrl.learning.losses import clipped_loss, default_aggregation, importance_ratio, k3_kl, token_weights
 from medrl.learning.policy import Policy
 from medrl.recipe import Algorithm, Optimizer, Recipe
 from medrl.rollout.types import Rollout
@@ -192,7 +192,8 @@ def micro_loss(
     before = _stack([old[id(rollout)] for rollout in rollouts], width).to(logprobs) if old else logprobs.detach()
     advantages = torch.tensor([rollout.advantage for rollout in rollouts], dtype=logprobs.dtype, device=logprobs.device)
     algorithm = settings.algorithm
-    losses, clipped = clipped_loss(logprobs, before, advantages, algorithm.clip_low, algorithm.clip_high)
+    ratio = importance_ratio(logprobs, before, own, algorithm.ratio)
+    losses, clipped = clipped_loss(ratio, advantages, algorithm.clip_low, algorithm.clip_high)
     sums = {"clip_fraction": float((clipped * own).sum())}
     if reference is not None and algorithm.kl_coef > 0:
         with torch.no_grad(), reference.in_place():

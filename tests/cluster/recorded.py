@@ -60,6 +60,19 @@ HALVES = {
     "training": {"steps": 2, "minibatches": 2, "micro_batch_size": 4},
     "optimizer": {**WHOLE["optimizer"], "warmup_steps": 0, "schedule": "cosine", "max_grad_norm": 10.0},
 }
+# the tiny model is about as unsure of every question; in deviations of its own the difference is not small
+SHAPED = {**WHOLE, "algorithm": {"advantage": "uadt", "kwargs": {"lambda": 0.9, "scale": "std"}, "kl_coef": 0.1}}
+UNSHAPED = {"advantage": "uadt", "kwargs": {"lambda": 0.0}}  # laid over WHOLE
+SEQUENCE = {
+    **HALVES,
+    "algorithm": {
+        **HALVES["algorithm"],
+        "advantage": "grpo",
+        "ratio": "sequence",
+        "clip_low": 0.003,
+        "clip_high": 0.006,
+    },
+}
 
 
 def case(folder: Path, room: str, name: str, changes: dict, gives_up: bool, **more: dict) -> Recipe:
@@ -119,7 +132,7 @@ def record(given: Recipe) -> dict:
     }
     given_advantages = {"/".join(map(str, place)): one.advantage for place, one in by_place.items()}
     (run.folder / "advantages.json").write_text(json.dumps(given_advantages))
-    return {place: replace(one, advantage=None) for place, one in by_place.items()}
+    return {place: replace(one, advantage=None, entropy=None) for place, one in by_place.items()}
 
 
 def follow(given: Recipe, recording: dict, resumed_from: Path | None = None) -> None:
@@ -228,15 +241,21 @@ def main(folder: Path) -> None:
     make_start(folder)
     whole = record(case(folder, "local", "whole", WHOLE, gives_up=True))
     halves = record(case(folder, "local", "halves", HALVES, gives_up=False))
+    shaped = record(case(folder, "local", "shaped", SHAPED, gives_up=True))
+    sequence = record(case(folder, "local", "sequence", SEQUENCE, gives_up=False))
     with tempfile.TemporaryDirectory(prefix="mp-", dir="/tmp") as short:  # a unix socket's path is short
         temp = Path(short)
         given = case(folder, "cluster", "whole", WHOLE, gives_up=True)
         environment = prepare_environment(given, Machine("cpu", os.cpu_count() or 1), temp)
         with two_nodes(temp), ray_cluster(given, Machine("cpu", 2), environment, temp, folder / "logs"):
             follow(given, whole)
-            resumed = case(folder, "cluster", "resumed", WHOLE, gives_up=True)
-            follow(resumed, whole, given.run_dir / "checkpoints" / "global_step_2")
+            follow(case(folder, "cluster", "unshaped", WHOLE, gives_up=True, algorithm=UNSHAPED), whole)
+            unbroken = case(folder, "cluster", "shaped", SHAPED, gives_up=True)
+            follow(unbroken, shaped)
+            resumed = case(folder, "cluster", "resumed", SHAPED, gives_up=True)
+            follow(resumed, shaped, unbroken.run_dir / "checkpoints" / "global_step_2")
             follow(case(folder, "cluster", "halves", HALVES, gives_up=False), halves)
+            follow(case(folder, "cluster", "sequence", SEQUENCE, gives_up=False), sequence)
             one_step = {"training": {"steps": 1}, "model": {"lora_rank": 4, "lora_alpha": 8}}
             follow(case(folder, "cluster", "adapter", WHOLE, gives_up=True, **one_step), whole)
             two = {"engine": {"nodes": 2, "gpus_per_node": 1}}

@@ -22,12 +22,13 @@ from medrl.learning.advantages.gdpo import gdpo
 from medrl.learning.estimator import load_estimator
 from medrl.recipe import Algorithm
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1100)]
 SAME_IN_BOTH = (
     "reward/mean", "reward/length/score", "reward/among/score", "group/zero_spread", "reward/missing", "optimizer/lr",
     "optimizer/grad_norm", "policy/entropy", "policy/kl", "policy/clip_fraction", "policy/loss", "rollout/length",
     "data/replayed",
 )  # fmt: skip
+SHAPING = tuple(f"advantage/{name}" for name in ("uncertainty", "reference", "weight_mean", "weight_max"))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def replayed(tmp_path_factory):
     environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
     script = Path(__file__).with_name("recorded.py")
     done = subprocess.run(
-        [sys.executable, str(script), str(folder)], cwd=ROOT, env=environment, timeout=800, check=False,
+        [sys.executable, str(script), str(folder)], cwd=ROOT, env=environment, timeout=1000, check=False,
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
@@ -61,7 +62,16 @@ def entries(run: Path) -> dict[int, dict]:
     return {entry["step"]: entry for entry in found if entry["stage"] == "grpo" and entry["step"] > 0}
 
 
-@pytest.mark.parametrize("name", ["whole", "halves"])
+def stored(run: Path, step: int) -> dict[tuple[str, int], dict]:
+    lines = (run / "rollouts" / f"step_{step:06d}.jsonl").read_text().splitlines()
+    return {(row["sample_id"], row["attempt"]): row for row in map(json.loads, lines)}
+
+
+def trainer(run: Path, step: int) -> dict:
+    return json.loads((run / "checkpoints" / f"global_step_{step}" / "trainer.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["whole", "halves", "shaped", "sequence"])
 def test_recorded_rollouts_get_the_same_advantages(replayed, name):
     ours = json.loads((replayed / "cluster" / name / "advantages.json").read_text())
     theirs = json.loads((replayed / "local" / name / "advantages.json").read_text())
@@ -74,7 +84,9 @@ def test_recorded_rollouts_get_the_same_advantages(replayed, name):
             assert not any(given["advantages"]) and not any(given["mask"]), place
             continue
         assert all(given["mask"]) and given["advantages"] == pytest.approx([wanted] * len(given["mask"]), abs=1e-6)
-    assert missing, "in `whole` some replies have no score, in `halves` those that a limit ended are masked"
+    assert missing, (
+        "in `whole` and `shaped` some replies have no score, in the others those that a limit ended are masked"
+    )
     assert len({wanted for wanted in theirs.values() if wanted}) > 8
 
 
@@ -125,7 +137,10 @@ def test_gdpo_is_verls_where_every_reply_has_one_token():
         get_adv_estimator_fn("medrl_gdpo")(token_level_rewards=None, response_mask=None, index=None, config=None)
 
 
-@pytest.mark.parametrize(("name", "steps", "tolerance"), [("whole", 4, 3e-5), ("halves", 2, 8e-5)])
+@pytest.mark.parametrize(
+    ("name", "steps", "tolerance"),
+    [("whole", 4, 3e-5), ("halves", 2, 8e-5), ("shaped", 4, 3e-5), ("sequence", 2, 8e-5)],
+)
 def test_updates_on_the_same_rollouts_give_the_same_weights(replayed, name, steps, tolerance):
     ours, theirs = replayed / "cluster" / name, replayed / "local" / name
     assert largest_difference(weights(ours, 0), weights(theirs, 0)) == 0
@@ -134,17 +149,22 @@ def test_updates_on_the_same_rollouts_give_the_same_weights(replayed, name, step
     assert largest_difference(weights(ours, steps), weights(ours, 0)) > 20 * tolerance
 
 
-def test_both_journals_tell_the_same_of_these_updates(replayed):
-    ours, theirs = entries(replayed / "cluster" / "whole"), entries(replayed / "local" / "whole")
+@pytest.mark.parametrize(("name", "more"), [("whole", ()), ("shaped", SHAPING)])
+def test_both_journals_tell_the_same_of_these_updates(replayed, name, more):
+    ours, theirs = entries(replayed / "cluster" / name), entries(replayed / "local" / name)
     assert ours.keys() == theirs.keys() == {1, 2, 3, 4}
     for step, entry in theirs.items():
-        for name in SAME_IN_BOTH:
+        for name in (*SAME_IN_BOTH, *more):
             assert ours[step][name] == pytest.approx(entry[name], rel=1e-3, abs=1e-6), (step, name)
         assert ours[step]["policy/engine_gap_max"] < 1e-5, "the actor gives the replies another probability"
     assert sum(entry["data/replayed"] for entry in theirs.values()) > 0
     assert theirs[4]["policy/kl"] > 0.01 and all(entry["optimizer/grad_norm"] > 0.2 for entry in theirs.values())
-    # of the other measures, those of a later minibatch are taken before the first change here, and during it there
-    ours, theirs = entries(replayed / "cluster" / "halves"), entries(replayed / "local" / "halves")
+
+
+@pytest.mark.parametrize("name", ["halves", "sequence"])
+def test_both_journals_tell_the_same_of_what_several_minibatches_have_in_common(replayed, name):
+    """Of the other measures, those of a later minibatch are taken before the first change here, and during it there."""
+    ours, theirs = entries(replayed / "cluster" / name), entries(replayed / "local" / name)
     for step, entry in theirs.items():
         for name in ("reward/mean", "rollout/masked_over_turns", "optimizer/grad_norm", "optimizer/lr", "policy/loss"):
             assert ours[step][name] == pytest.approx(entry[name], rel=1e-3, abs=1e-6), (step, name)
@@ -158,9 +178,43 @@ def test_two_workers_on_two_nodes_learn_what_one_learns(replayed):
     assert len(list((two / "checkpoints" / "global_step_4").glob("optimizer_*_of_00002.pt"))) == 2
 
 
+def test_uncertainty_is_that_of_engine_local(replayed):
+    """The actor's entropies, what the advantages are shaped to, and what both engines remember of it."""
+    one, other = (replayed / room / "shaped" for room in ("cluster", "local"))
+    shaped = 0
+    for step in range(1, 5):
+        ours, theirs = stored(one, step), stored(other, step)
+        assert ours.keys() == theirs.keys() and len(ours) == 16
+        for place, row in theirs.items():
+            # none of a reply without a score here: what cannot be trained on is not looked at
+            assert (row["reward"] is None) == ("entropy" not in row)
+            if row["reward"] is not None:
+                assert ours[place]["entropy"] == pytest.approx(row["entropy"], abs=1e-5) and row["entropy"] > 0.1
+                assert ours[place]["advantage"] == pytest.approx(row["advantage"], abs=1e-6)
+        state = trainer(one, step)["advantage"]
+        assert state.keys() == {"mu", "variance"} and state == pytest.approx(
+            trainer(other, step)["advantage"], abs=1e-6
+        )
+        journal = entries(one)[step]
+        assert journal["advantage/reference"] == state["mu"] and journal["advantage/weight_max"] < 1
+        shaped += journal["advantage/weight_max"] > 0.5
+    assert shaped >= 2, "the weights must have been large enough to show in the weights of the model"
+
+
+def test_lambda_zero_is_grpo_to_the_last_bit(replayed):
+    plain, unshaped = replayed / "cluster" / "whole", replayed / "cluster" / "unshaped"
+    for step in range(5):
+        assert largest_difference(weights(unshaped, step), weights(plain, step)) == 0, step
+    assert trainer(plain, 4)["advantage"] == {} and trainer(unshaped, 4)["advantage"]["mu"] > 0
+    shaped = replayed / "cluster" / "shaped"
+    assert largest_difference(weights(shaped, 1), weights(plain, 1)) > 1e-5, "the same rollouts, with lambda 0.9"
+
+
 def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(replayed):
-    unbroken, resumed = replayed / "cluster" / "whole", replayed / "cluster" / "resumed"
+    unbroken, resumed = replayed / "cluster" / "shaped", replayed / "cluster" / "resumed"
     assert min(entries(resumed)) == 3
+    for step in (3, 4):
+        assert trainer(resumed, step) == trainer(unbroken, step), "the reference of the uncertainty was not restored"
     assert largest_difference(weights(resumed, 2), weights(unbroken, 2)) == 0
     assert largest_difference(weights(resumed, 4), weights(unbroken, 4)) < 1e-6
 

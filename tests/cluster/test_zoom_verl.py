@@ -4,12 +4,16 @@ import io
 import json
 
 import pytest
+import torch
 from cluster_runs import finish, journal, start, summary
 from makers import tiny
 from PIL import Image
 from playing import making
 
 from medrl.data.adapters import phantom_detail
+from medrl.learning.advantages.grpo import grpo
+from medrl.learning.advantages.uadt import uadt
+from medrl.learning.state import read_trainer
 from medrl.record.album import own_name, read_album
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -17,7 +21,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 # too short to learn where to look, long enough to write a call; cooler, so that it is seldom misspelt
 SHORT = """engine.name=verl training.steps=4 sft.steps=160 sampling.temperature=0.4
-data.train_options.n=256 data.val_options.n=24 data.demonstration_options.n=512 val.every=100 checkpoint.every=100""".split()  # noqa: SIM905 - nine quoted strings would read worse
+data.train_options.n=256 data.val_options.n=24 data.demonstration_options.n=512 val.every=100 checkpoint.every=100
+algorithm.advantage=uadt algorithm.kwargs.lambda=0.9 algorithm.kwargs.gamma=0.8""".split()  # noqa: SIM905 - twelve quoted strings would read worse
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +66,24 @@ def test_vllm_and_the_actor_agree_on_every_token_of_every_turn(finished):
     """A picture in another place, other positions or another mask would show here at once."""
     steps = [entry for entry in journal(finished) if entry["stage"] == "grpo" and entry["step"]]
     assert all(0 < entry["policy/engine_gap"] < 1e-5 and entry["policy/engine_gap_max"] < 1e-3 for entry in steps)
+
+
+def test_uncertainty_shapes_the_advantages_and_is_written_down(finished):
+    """Shaped once more from what was stored alone: rewards, questions, entropies, and the reference of the step before."""
+    state, steps = {}, {entry["step"]: entry for entry in journal(finished) if entry["stage"] == "grpo"}
+    for step in range(1, 5):
+        made = [row for row in rows(finished, step) if row["reward"] is not None]
+        assert len(made) > 56 and all(row["entropy"] > 0 for row in made)
+        names = {name: number for number, name in enumerate(dict.fromkeys(row["sample_id"] for row in made))}
+        groups = torch.tensor([names[row["sample_id"]] for row in made])
+        rewards, entropies = (torch.tensor([row[name] for row in made]) for name in ("reward", "entropy"))
+        again = uadt(rewards, groups, entropies, state, lambda_=0.9, gamma=0.8)
+        assert again.advantages.tolist() == pytest.approx([row["advantage"] for row in made], abs=1e-6)
+        state = again.state
+        told = {name: steps[step][f"advantage/{name}"] for name in ("uncertainty", "reference", "weight_mean")}
+        assert told == pytest.approx({name: again.metrics[name] for name in told}, abs=1e-6)
+        assert not torch.equal(again.advantages, grpo(rewards, groups))
+    assert read_trainer(finished / "checkpoints" / "global_step_4")["advantage"] == pytest.approx(state, abs=1e-6)
 
 
 def test_what_the_environment_said_has_the_tokens_that_engine_local_would_give_it(finished):

@@ -13,7 +13,7 @@ import torch
 from makers import recipe
 
 
-def run_here(runs_dir: Path, name: str = "test", **changes) -> Path:
+def run_here(runs_dir: Path, name: str = "test", observe=lambda entry: None, **changes) -> Path:
     """Train the small recipe in this process, as `medrl train` does, and return its directory."""
     from medrl import preflight
     from medrl.learning.train import train
@@ -23,7 +23,7 @@ def run_here(runs_dir: Path, name: str = "test", **changes) -> Path:
     settings = recipe(runs_dir, name, rewards=rewards, **changes)
     plan = preflight.check(settings)
     run = Run.open(settings)
-    train(plan, run)
+    train(plan, run, observe)
     return run.folder
 
 

@@ -199,12 +199,27 @@ def test_loss_and_gradients_equal_trl(make_trainer, tiny_folder, questions, repl
     assert_same_gradients(optimizer.gradients, their_gradients)
 
 
-@pytest.mark.parametrize("advantage", ["grpo", "dr_grpo"])
-def test_clipped_off_policy_loss_equals_trl(make_trainer, tiny_folder, questions, replies, advantage):
+# TRL's name of a loss, our aggregation, ratio and the bounds within which some but not all are clipped; luspo is GSPO's
+# ratio with the sum over a reply
+OFF_POLICY = [
+    ("grpo", "seq-mean-token-mean", "token", 0.1, 0.28),
+    ("dr_grpo", "seq-mean-token-sum-norm", "token", 0.1, 0.28),
+    ("bnpo", "token-mean", "token", 0.1, 0.28),
+    ("luspo", "seq-mean-token-sum", "token", 0.1, 0.28),
+    ("grpo", "seq-mean-token-mean", "sequence", 0.11, 0.005),
+    ("luspo", "seq-mean-token-sum", "sequence", 0.11, 0.005),
+]
+
+
+@pytest.mark.parametrize(("loss_type", "aggregation", "ratio", "low", "high"), OFF_POLICY)
+def test_clipped_off_policy_loss_equals_trl(
+    make_trainer, tiny_folder, questions, replies, loss_type, aggregation, ratio, low, high
+):
+    advantage = "dr_grpo" if loss_type == "dr_grpo" else "grpo"
     # with two passes over one batch TRL keeps the log-probabilities of the model that generated
     trainer = make_trainer(
-        loss_type=advantage, scale_rewards={"grpo": "group", "dr_grpo": "none"}[advantage], beta=0.3,
-        epsilon=0.1, epsilon_high=0.28, num_iterations=2,
+        loss_type=loss_type, scale_rewards={"grpo": "group", "dr_grpo": "none"}[advantage], beta=0.3,
+        epsilon=low, epsilon_high=high, num_iterations=2, importance_sampling_level=ratio,
     )  # fmt: skip
     disturb(trainer.model, seed=1)
     batch = their_batch(trainer)
@@ -219,12 +234,15 @@ def test_clipped_off_policy_loss_equals_trl(make_trainer, tiny_folder, questions
     rollouts = our_rollouts(loaded, questions, replies, our_advantages(advantage))
     old = old_logprobs(loaded.policy, rollouts)
     disturb(loaded.policy.model, seed=7, by=0.02)
-    loss, sums = our_micro_loss(loaded.policy, rollouts, advantage, reference, old)
+    algorithm = Algorithm(loss_aggregation=aggregation, kl_coef=0.3, clip_low=low, clip_high=high, ratio=ratio)
+    loss, sums = our_micro_loss(loaded.policy, rollouts, algorithm, reference, old)
     loss.backward()
 
-    tokens = sum(LENGTHS)
     assert loss.item() == pytest.approx(their_value, abs=TOLERANCE)
-    assert sums["clip_fraction"] / tokens == pytest.approx(their_metrics["clip_ratio/region_mean"], abs=TOLERANCE)
+    if ratio == "token":  # of replies TRL counts each once, and we each of its tokens, as verl does
+        assert sums["clip_fraction"] / sum(LENGTHS) == pytest.approx(
+            their_metrics["clip_ratio/region_mean"], abs=TOLERANCE
+        )
     assert_same_gradients(gradients_of(loaded.policy.model), their_gradients)
 
 
@@ -240,7 +258,7 @@ def test_both_sides_see_whose_picture_it_is(make_trainer, tiny_folder, replies):
         reference = Reference(loaded.policy)
         disturb(loaded.policy.model, seed=1)
         rollouts = our_rollouts(loaded, asked, replies, our_advantages("grpo"), pictures)
-        values[order] = our_micro_loss(loaded.policy, rollouts, "grpo", reference)[0].item(), theirs
+        values[order] = our_micro_loss(loaded.policy, rollouts, Algorithm(kl_coef=0.3), reference)[0].item(), theirs
     for ours, theirs in values.values():
         assert ours == pytest.approx(theirs, abs=TOLERANCE)
     assert all(abs(right - swapped) > 1e-3 for right, swapped in zip(*values.values()))
@@ -299,11 +317,11 @@ def old_logprobs(policy, rollouts):
     return {id(one): row[: len(one.token_ids)] for one, row in zip(rollouts, rows)}
 
 
-def our_micro_loss(policy, rollouts, advantage, reference, old=None):
-    algorithm = Algorithm(advantage=advantage, kl_coef=0.3, clip_low=0.1, clip_high=0.28)
+def our_micro_loss(policy, rollouts, algorithm, reference, old=None):
     settings = UpdateSettings(algorithm=algorithm, micro_batch_size=64, **SETTINGS)
     mask = torch.zeros(len(rollouts), max(LENGTHS))
     for row, one in zip(mask, rollouts):
         row[: len(one.token_ids)] = 1
-    weights = token_weights(mask, default_aggregation(advantage), SETTINGS["max_new_tokens"])
+    aggregation = algorithm.loss_aggregation or default_aggregation(algorithm.advantage)
+    weights = token_weights(mask, aggregation, SETTINGS["max_new_tokens"])
     return micro_loss(policy, rollouts, list(weights), settings, reference, old)

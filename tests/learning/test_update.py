@@ -100,6 +100,19 @@ def test_later_minibatches_are_off_policy(batch):
     assert metrics["policy/clip_fraction"] == 0
 
 
+def test_one_ratio_for_a_reply_is_the_same_on_policy_and_another_off_policy(batch):
+    by_token, _ = weights_after(batch)
+    by_reply, _ = weights_after(batch, ratio="sequence")
+    torch.testing.assert_close(by_reply, by_token, atol=1e-6, rtol=0)
+    off = {"minibatches": 2, "clip_low": 1e-5, "clip_high": 1e-5}
+    by_token, _ = weights_after(batch, **off)
+    by_reply, metrics = weights_after(batch, ratio="sequence", **off)
+    assert (by_token - by_reply).abs().max() > 1e-5 and 0 < metrics["policy/clip_fraction"] < 1
+    one_by_one, metrics_one = weights_after(batch, ratio="sequence", micro_batch_size=1, **off)
+    torch.testing.assert_close(one_by_one, by_reply, atol=1e-5, rtol=0)
+    assert metrics_one["policy/clip_fraction"] == pytest.approx(metrics["policy/clip_fraction"], abs=1e-6)
+
+
 def test_reference_is_the_model_before_training(batch):
     loaded, rollouts = copy.deepcopy(batch)
     reference = Reference(loaded.policy)

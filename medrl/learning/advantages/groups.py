@@ -41,7 +41,7 @@ def mean_over_ranks(values: Tensor) -> float:
 
     The engines give an estimator the whole step's rollouts in one process; this is for trainers that share them out.
     """
-    total = torch.stack([values.sum(), torch.tensor(float(len(values)))]).double()
+    total = torch.stack([values.sum(), values.new_tensor(float(len(values)))]).double()  # where the values are
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.all_reduce(total)
     return float(total[0] / total[1])

@@ -4,6 +4,8 @@ The authors published neither the formula nor the constants; that there is an en
 tanh, gamma and lambda is known. All else here is a reconstruction with every choice exposed, and no claim about theirs.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -61,8 +63,10 @@ def uadt(
 def check_kwargs(
     *, gamma: float, lambda_: float, scale: float | str, form: str, kappa: float, epsilon: float
 ) -> list[str]:
-    """What is wrong with the recipe's numbers, if anything."""
-    faults = []
+    """What is wrong with the recipe's values, if anything."""
+    numbers = {"gamma": gamma, "lambda": lambda_, "kappa": kappa, "epsilon": epsilon}
+    if faults := [f"{name}={value}: expected a number" for name, value in numbers.items() if not _is_number(value)]:
+        return faults
     if not 0 <= gamma < 1:
         faults.append(f"gamma={gamma}: expected at least 0 and below 1, the share of the old reference that is kept")
     if form not in FORMS:
@@ -71,10 +75,15 @@ def check_kwargs(
         faults.append(
             f"lambda={lambda_}: expected above -1 and below 1; beyond, right and wrong answers would change places"
         )
-    if scale != "std" and not (isinstance(scale, (int, float)) and scale > 0):
+    if scale != "std" and not (_is_number(scale) and float(scale) > 0):
         faults.append(f"scale={scale}: expected nats above 0, or `std`")
     if kappa <= 1:
         faults.append(f"kappa={kappa}: expected above 1; the bonus would outweigh the advantage")
     if epsilon < 0:
         faults.append(f"epsilon={epsilon}: expected 0 or above")
     return faults
+
+
+def _is_number(value: object) -> bool:
+    """A recipe may hold anything, `.nan` and `yes` among it."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

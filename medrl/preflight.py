@@ -15,6 +15,7 @@ from medrl.errors import MedrlError
 from medrl.evaluation.shortcut_gate import judge
 from medrl.learning.demonstrations import imitated
 from medrl.learning.estimator import load_estimator
+from medrl.learning.filtering import warnings_of
 from medrl.learning.model import load_config, load_processor, pick_device
 from medrl.learning.plan import Plan
 from medrl.recipe import Recipe
@@ -92,7 +93,7 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
         f"{name}: training without {len(items.refused)} unusable rows{tell_reasons(items.refused)}"
         for name, items in (("train", train), ("val", val))
         if items.refused
-    ] + told
+    ] + [*told, *warnings_of(recipe, train.samples)]
     return Plan(
         recipe,
         beside or Path.cwd(),

@@ -124,7 +124,9 @@ def test_gdpo_is_verls_where_every_reply_has_one_token():
         get_adv_estimator_fn("medrl_gdpo")(token_level_rewards=None, response_mask=None, index=None, config=None)
 
 
-@pytest.mark.parametrize(("name", "steps", "tolerance"), [("whole", 4, 3e-5), ("halves", 2, 8e-5), ("filtered", 3, 8e-5)])
+@pytest.mark.parametrize(
+    ("name", "steps", "tolerance"), [("whole", 4, 3e-5), ("halves", 2, 8e-5), ("filtered", 3, 8e-5)]
+)
 def test_updates_on_the_same_rollouts_give_the_same_weights(replayed, name, steps, tolerance):
     ours, theirs = replayed / "cluster" / name, replayed / "local" / name
     assert largest_difference(weights(ours, 0), weights(theirs, 0)) == 0
@@ -162,7 +164,9 @@ def test_both_engines_leave_out_the_same_groups_and_ask_the_same_others(replayed
     for step in told:
         places = [
             [(row["sample_id"], row["attempt"], row.get("filtered")) for row in map(json.loads, lines)]
-            for lines in ((run / "rollouts" / f"step_{step:06d}.jsonl").read_text().splitlines() for run in (ours, theirs))
+            for lines in (
+                (run / "rollouts" / f"step_{step:06d}.jsonl").read_text().splitlines() for run in (ours, theirs)
+            )
         ]
         assert places[0] == places[1] and len(places[0]) == 4 * told[step]["group/asked"]
 

@@ -16,6 +16,7 @@ from medrl.evaluation.shortcut_gate import judge
 from medrl.evaluation.slices import slice_faults
 from medrl.learning.demonstrations import imitated
 from medrl.learning.estimator import Estimator, load_estimator
+from medrl.learning.filtering import warnings_of
 from medrl.learning.model import load_config, load_processor, pick_device
 from medrl.learning.pass_rates import PassRates, coverage_faults, read_pass_rates, shared_ids
 from medrl.learning.plan import Plan
@@ -108,6 +109,7 @@ def check(recipe: Recipe, beside: Path | None = None, progress: Progress | None 
     curriculum = told_of(recipe, train.samples, measured.rates if measured else None)
     warnings = [
         *unusable, *told, *curriculum, *_domain_warnings(recipe, estimator, train.samples), *never_judged(recipe),
+        *warnings_of(recipe, train.samples),
     ]  # fmt: skip
     return Plan(
         recipe,

@@ -77,6 +77,8 @@ def _contradictions(config: DictConfig) -> list[str]:
         problems.append(f"algorithm.clip_low={algorithm.clip_low}: expected above 0 and below 1")
     if algorithm.clip_high <= 0:
         problems.append(f"algorithm.clip_high={algorithm.clip_high}: expected above 0")
+    if algorithm.max_refills < 0:
+        problems.append(f"algorithm.max_refills={algorithm.max_refills}: expected 0 or more")
     if not 0 <= config.scoring.max_missing <= 1:
         problems.append(f"scoring.max_missing={config.scoring.max_missing}: expected a share between 0 and 1")
     if config.scoring.workers is not None and config.scoring.workers < 0:

@@ -81,6 +81,18 @@ class MedrlEngine(FSDPEngineWithLMHead):
         nested = [torch.nested.nested_tensor_from_jagged(value, ids.offsets()) for value in spread]
         return {"log_probs": nested[0], **({"entropy": nested[1]} if with_entropy else {})}
 
+    def forward_backward_batch(self, data: TensorDict, loss_function: Any, forward_only: bool = False) -> Any:
+        outputs = super().forward_backward_batch(data, loss_function, forward_only)
+        self._trained_tokens = tu.get_non_tensor_data(data, "batch_num_tokens", 0)  # of all ranks, by verl
+        return outputs
+
+    def optimizer_step(self) -> float:
+        """No step after a minibatch with nothing to train on, as in engine `local`: its momentum would go on by itself."""
+        if self._trained_tokens:
+            return float(super().optimizer_step())
+        self.optimizer.zero_grad()
+        return 0.0
+
     def _build_optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
         return adamw(module.parameters(), self._optimizer_settings())
 

@@ -205,7 +205,9 @@ class EpisodeWorker(_Worker):
         finished = self._finished.setdefault(row["uid"], [])
         finished.append((attempt, rollout, fields, tag))
         if len(finished) == attempts:  # a message for every rollout costs more than the rollout on a small model
-            shown = not trajectory["validate"] and int(row["index"]) < KEPT_PROMPTS
+            # with a filter, which questions come first is decided later
+            first = int(row["index"]) < KEPT_PROMPTS or self._recipe.algorithm.filter_groups
+            shown = first and not trajectory["validate"]
             await self._send(row["uid"], finished, trajectory["validate"], shown)
 
     async def _send(self, uid: str, finished: list[Row], validating: bool, shown: bool) -> None:

@@ -6,7 +6,7 @@ the update on the FSDP workers, the new weights to the vLLM servers. `fit` is th
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,6 @@ from tensordict import TensorDict
 from verl.checkpoint_engine import CheckpointEngineManager
 from verl.experimental.reward_loop import RewardLoopManager
 from verl.single_controller.ray import RayClassWithInitArgs, RayWorkerGroup, create_colocated_worker_cls
-from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 from verl.utils.config import omega_conf_to_dataclass
@@ -32,6 +31,7 @@ from medrl.cluster.episodes import BAD_SAMPLE, EpisodeManager
 from medrl.cluster.metrics import journal_metrics, mean_entropies, policy_metrics
 from medrl.cluster.order import training_order
 from medrl.cluster.parcel import unpacked
+from medrl.cluster.refill import StepBuffer
 from medrl.cluster.servers import Servers
 from medrl.cluster.start import Start
 from medrl.cluster.watch import GO_ON, Watch
@@ -41,6 +41,7 @@ from medrl.evaluation.slices import Slicing
 from medrl.evaluation.validate import best_constant, summarise
 from medrl.learning.attempt import StopRequest
 from medrl.learning.course import Course
+from medrl.learning.filtering import Gathered
 from medrl.learning.plan import Plan
 from medrl.learning.state import read_trainer
 from medrl.learning.step import SHOWN_PROMPTS, SHOWN_QUESTIONS, give_advantages, keep_validation
@@ -75,6 +76,8 @@ class ClusterTrainer(PPOTrainerSync):
         self.recipe = plan.recipe
         self.course = Course(self.recipe, plan.train.samples, plan.rates)
         self.samples: dict[str, Sample] = {}  # of the prompts that are out
+        self.held: dict[str, Rollout] = {}  # of this step, by verl's key
+        self.gathered = Gathered([])
         self.rollouts: list[Rollout] = []
         self.curr_step_profile = False
         self.global_steps = 0
@@ -189,19 +192,19 @@ class ClusterTrainer(PPOTrainerSync):
         )
         return group.spawn(prefix_set=[str(role)])[str(role)]
 
-    def _build_replay_buffer(self) -> ReplayBuffer:
+    def _build_replay_buffer(self) -> StepBuffer:
         buffer = super()._build_replay_buffer()
         buffer.poll_interval = POLL_S  # verl looks every 2 s
-        return buffer
+        return StepBuffer(buffer, self)
 
     def _init_dataloader(self) -> None:
         steps = self.recipe.training.steps
         self.total_training_steps = steps
         self.config.actor_rollout_ref.actor.optim.total_training_steps = steps
 
-    def _next_train_batch(self, num_prompts: int | None = None) -> TensorDict:
-        """The step's samples: a function of seed and step, as in engine `local`."""
-        return self._batch(self.course.batch(self.global_steps - 1))
+    def prepare_step(self) -> dict[str, Any]:
+        """Nothing yet: the step's samples are asked when verl wants their rollouts, in refill.py."""
+        return {}
 
     def _balance_batch(self, batch: Any, metrics: dict[str, Any], *arguments: Any, **named: Any) -> Any:
         """verl's own padding, then the order of order.py."""
@@ -214,17 +217,14 @@ class ClusterTrainer(PPOTrainerSync):
 
     def _compute_advantage(self, batch: Any, metrics: dict[str, Any]) -> Any:
         """medrl's advantages and metrics; a rollout without an advantage is masked out of the loss."""
-        fields = ["response_mask", "old_log_probs", "entropy", "rollout_log_probs", "extra_fields"]
+        fields = ["response_mask", "old_log_probs", "entropy", "rollout_log_probs"]
         if self.use_reference_policy:
             fields.append("ref_log_prob")
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
         mask = data["response_mask"]
-        rollouts = self._unpack(batch.keys, data.pop("extra_fields"))
         # verl pads a batch that does not divide with copies; they carry no rollout and get advantage 0
-        place = {id(sample): number for number, sample in enumerate(self.samples.values())}
-        self.rollouts = sorted(
-            (one for one in rollouts if one is not None), key=lambda one: (place[id(one.prompt.sample)], one.attempt)
-        )
+        rollouts = [self.held.get(key) for key in batch.keys]
+        self.rollouts = self.gathered.rollouts
         step = self.global_steps - 1
         entropies = mean_entropies(data["entropy"].to_padded_tensor(0.0), mask.to_padded_tensor(0.0))
         for rollout, entropy in zip(rollouts, entropies):
@@ -233,16 +233,18 @@ class ClusterTrainer(PPOTrainerSync):
         metrics |= {
             "data/lost_samples": self._lost(),
             **give_advantages(self.recipe, self.rollouts, step, self.plan.estimator),
+            **self.gathered.metrics,
         }
         metrics |= self.course.observe(step, self.rollouts)
         advantages = torch.tensor([(one.advantage or 0.0) if one is not None else 0.0 for one in rollouts])
         trained = torch.tensor([one is not None and one.advantage is not None for one in rollouts])
-        padded = {name: data[name].to_padded_tensor(0.0) for name in fields if name != "extra_fields"}
+        padded = {name: data[name].to_padded_tensor(0.0) for name in fields}
         metrics |= policy_metrics(padded, trained)
         spread = advantages[:, None] * padded["response_mask"]
         output = {name: response_to_nested(spread, mask) for name in ("advantages", "returns")}
         if not trained.all():
-            output["response_mask"] = response_to_nested(padded["response_mask"] * trained[:, None], mask)
+            masked = response_to_nested(padded["response_mask"] * trained[:, None], mask)
+            output |= {"response_mask": masked, "loss_mask": masked}  # the latter is what a mean over tokens is over
         return tq.kv_batch_put(
             keys=batch.keys, partition_id=batch.partition_id, fields=TensorDict(output, batch_size=len(batch))
         )
@@ -271,10 +273,11 @@ class ClusterTrainer(PPOTrainerSync):
         """Validate and keep the result in eval/; returns it as `val/…` metrics."""
         attempts = self.recipe.val.attempts
         train_samples = self.samples
-        batch = self._batch(self.plan.val.samples)
+        batch = self.batch_of(self.plan.val.samples)
         tu.assign_non_tensor_data(batch, "validate", True)
         tu.assign_non_tensor_data(batch, "__rollout_n__", attempts + 1)  # the last one is greedy
         keys = list(batch["uid"])
+        self.samples = dict(zip(keys, self.plan.val.samples))
         tags = [{"is_prompt": True, "status": "pending", "global_steps": step} for _ in keys]
         tq.kv_batch_put(keys=keys, partition_id="val", tags=tags)
         self.agent_loop_manager.generate_sequences(batch)
@@ -282,7 +285,7 @@ class ClusterTrainer(PPOTrainerSync):
         if not found.keys:
             raise MedrlError(_why("every held-out episode failed", self.agent_loop_manager.faults()))
         data = tq.kv_batch_get(keys=found.keys, partition_id="val", select_fields=["extra_fields"])
-        by_key = dict(zip(found.keys, self._unpack(found.keys, data["extra_fields"])))
+        by_key = dict(zip(found.keys, self.unpack(found.keys, data["extra_fields"])))
         tq.kv_clear(keys=found.keys, partition_id="val")
         self.samples = train_samples
         if missing := [key for key in keys for n in range(attempts + 1) if f"{key}_{n}_0" not in by_key]:
@@ -292,11 +295,10 @@ class ClusterTrainer(PPOTrainerSync):
         summary = summarise(sampled, greedy, attempts, self.plan.rewards, self.scoring, Slicing.of(self.recipe))
         return keep_validation(self.run, step, summary, sampled, self.constant)
 
-    def _batch(self, samples: list[Sample]) -> TensorDict:
+    def batch_of(self, samples: Sequence[Sample]) -> TensorDict:
         """Samples as verl's batch; each gets an id of its own."""
-        self.samples = {uuid.uuid4().hex: sample for sample in samples}
         columns: dict[str, Any] = {
-            "uid": np.array(list(self.samples), dtype=object),
+            "uid": np.array([uuid.uuid4().hex for _ in samples], dtype=object),
             "sample": np.empty(len(samples), dtype=object),
             "index": np.arange(len(samples)),
         }
@@ -306,8 +308,8 @@ class ClusterTrainer(PPOTrainerSync):
         tu.assign_non_tensor_data(batch, "global_steps", self.global_steps)
         return batch
 
-    def _unpack(self, keys: list[str], extras: Iterable[Any]) -> list[Rollout | None]:
-        """Rollouts in the order of the keys, their samples put back, one Prompt object per group."""
+    def unpack(self, keys: list[str], extras: Iterable[Any]) -> list[Rollout | None]:
+        """Rollouts of `samples` in the order of the keys, their samples put back, one Prompt object per group."""
         prompts: dict[str, Any] = {}
         found: list[Rollout | None] = []
         for key, extra in zip(keys, extras):

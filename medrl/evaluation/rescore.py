@@ -105,7 +105,7 @@ def _score(
         _score_portions(list(_portions(found)), rewards, pool, lambda done: report("scoring", done, len(found)))
     )
     for _, step in groupby(found, lambda one: one.row["step"]):
-        scored = [one.rollout for one in step if one.rollout.reward is not None]
+        scored = [one.rollout for one in step if one.rollout.reward is not None and not one.rollout.filtered]
         if scored:
             fill_advantages(recipe, scored, estimator)
         if recipe.algorithm.mask_over_turns:

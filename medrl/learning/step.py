@@ -25,23 +25,20 @@ def give_advantages(
 ) -> dict[str, float]:
     """Fill `advantage` of every rollout to train on; returns `reward/…`, `group/…`, `advantage/…` and `rollout/…` metrics.
 
-    A rollout has none when it has no score, or when `algorithm.mask_over_turns` masks it. Raises MedrlError, with the
-    commonest reasons, when too many rollouts have no score.
+    A rollout has none when it has no score, when its group was left out (filtering.py), or when `algorithm.mask_over_turns`
+    masks it. The estimator sees those that are trained on; metrics are of all that were asked, so that the mean reward is
+    the policy's and not the filter's. Raises MedrlError, with the commonest reasons, when too many rollouts have no score.
     """
-    if (share := missing_share(rollouts)) > recipe.scoring.max_missing:
-        raise MedrlError(
-            f"step {step + 1}: {share:.0%} of the rollouts have no score; scoring.max_missing={recipe.scoring.max_missing}. "
-            f"The most common reasons:\n{common_reasons(rollouts)}\nMend the reward (`rewards:` in the recipe) and run again; "
-            "the run resumes from its last checkpoint."
-        )
+    check_missing(recipe, rollouts, step)
     scored = [rollout for rollout in rollouts if rollout.reward is not None]
     if not scored:
         return _metrics(rollouts)
-    shaped = fill_advantages(recipe, scored, estimator or load_estimator(recipe.algorithm))
+    kept = [rollout for rollout in scored if not rollout.filtered]
+    shaped = fill_advantages(recipe, kept, estimator or load_estimator(recipe.algorithm)) if kept else {}
     totals = torch.tensor([rollout.reward for rollout in scored], dtype=torch.float32)
     masked = {}
     if recipe.algorithm.mask_over_turns:
-        masked["rollout/masked_over_turns"] = mask_over_turns(scored) / len(rollouts)
+        masked["rollout/masked_over_turns"] = mask_over_turns(kept) / len(rollouts)
     return {
         "reward/mean": totals.mean().item(),
         "reward/std": totals.std().item() if len(totals) > 1 else 0.0,
@@ -49,6 +46,16 @@ def give_advantages(
         **masked,
         **_metrics(rollouts),
     }
+
+
+def check_missing(recipe: Recipe, rollouts: Sequence[Rollout], step: int) -> None:
+    """MedrlError, with the commonest reasons, when more of a step's rollouts have no score than `scoring.max_missing`."""
+    if (share := missing_share(rollouts)) > recipe.scoring.max_missing:
+        raise MedrlError(
+            f"step {step + 1}: {share:.0%} of the rollouts have no score; scoring.max_missing={recipe.scoring.max_missing}. "
+            f"The most common reasons:\n{common_reasons(rollouts)}\nMend the reward (`rewards:` in the recipe) and run again; "
+            "the run resumes from its last checkpoint."
+        )
 
 
 def fill_advantages(recipe: Recipe, scored: Sequence[Rollout], estimator: Estimator) -> dict[str, float]:

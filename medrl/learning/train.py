@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from medrl.data.sample import Sample
 from medrl.dialogue.tokens import Prompt
 from medrl.errors import MedrlError
 from medrl.evaluation.slices import Slicing
@@ -20,6 +22,7 @@ from medrl.evaluation.validate import best_constant, validate
 from medrl.learning.attempt import StopRequest, attempt, recorder
 from medrl.learning.cold_start import cold_start
 from medrl.learning.course import Course
+from medrl.learning.filtering import gather
 from medrl.learning.generate import LocalEngine
 from medrl.learning.model import Loaded, load_model
 from medrl.learning.plan import Plan
@@ -40,7 +43,7 @@ from medrl.record.loggers import ExternalLoggers
 from medrl.record.run import Run
 from medrl.rollout.episode import run_group_episodes
 from medrl.rollout.seeds import derive_seed
-from medrl.rollout.types import Sampling
+from medrl.rollout.types import Rollout, Sampling
 from medrl.scoring.rewards import score_rollouts
 from medrl.scoring.workers.service import Service, open_service
 
@@ -103,21 +106,22 @@ def _steps(state: Local) -> Iterator[int]:
             return
         clock = _Clock()
         torch.manual_seed(derive_seed(recipe.seed, "grpo", step))  # dropout
-        prompts, lost = _prompts(state, step)
-        clock.lap("build")
-        rollouts = run_group_episodes(
-            engine, state.plan.builder, prompts, recipe.algorithm.group_size, state.sampling, "grpo", step,
-            interaction=state.plan.interaction,
-        )  # fmt: skip
-        clock.lap("generate")
-        score_rollouts(rollouts, state.plan.rewards, state.pool)
-        clock.lap("score")
-        old = measure(policy, rollouts, settings) if _looks_first(state) else None
-        metrics = {"data/lost_samples": lost, **give_advantages(recipe, rollouts, step, state.plan.estimator)}
+        faults: list[str] = []
+        ask = partial(_ask, state, engine, step, clock, faults)
+        gathered = gather(recipe, step, state.course, ask, state.plan.estimator)
+        if not (rollouts := gathered.rollouts):
+            raise MedrlError(f"not one sample of this step could be built. The first fault: {faults[0]}")
+        trained = [rollout for rollout in gathered.batch if not rollout.filtered]
+        old = measure(policy, trained, settings) if _looks_first(state) else None
+        metrics = {
+            "data/lost_samples": len(faults),
+            **give_advantages(recipe, rollouts, step, state.plan.estimator),
+            **gathered.metrics,
+        }
         metrics |= state.course.observe(step, rollouts)
         rate = learning_rate(recipe.optimizer, step, recipe.training.steps)
         set_learning_rate(optimizer, rate)
-        metrics |= update(policy, optimizer, rollouts, settings, reference, old)
+        metrics |= update(policy, optimizer, gathered.batch, settings, reference, old)
         metrics["optimizer/lr"] = rate
         clock.lap("update")
 
@@ -125,7 +129,8 @@ def _steps(state: Local) -> Iterator[int]:
         last = done == recipe.training.steps
         if done % recipe.val.every == 0 or last:
             metrics |= _validate(state, engine, done)
-            state.run.keep_images([prompt.sample for prompt in prompts[:SHOWN_PROMPTS]], state.plan.builder.root)
+            asked = {id(rollout.prompt): rollout.prompt.sample for rollout in rollouts}
+            state.run.keep_images(list(asked.values())[:SHOWN_PROMPTS], state.plan.builder.root)
         clock.lap("validate")
         state.run.write_rollouts(done, rollouts, state.plan.builder.root)
         state.log({"stage": "grpo", "step": done, **metrics, **clock.laps()})
@@ -166,17 +171,26 @@ def _start(
     return 0, optimizer, reference
 
 
-def _prompts(state: Local, step: int) -> tuple[list[Prompt], int]:
-    """(prompts of a step, samples lost): one that cannot be built any more, its file gone in mid-run, is left out and counted."""
-    prompts, faults = [], []
-    for sample in state.course.batch(step):
+def _ask(
+    state: Local, engine: LocalEngine, step: int, clock: "_Clock", faults: list[str], samples: list[Sample]
+) -> list[Rollout]:
+    """Scored rollouts of the samples, the attempts at one together. A sample that cannot be built any more, its file gone in
+    mid-run, has none and adds to `faults`."""
+    prompts = []
+    for sample in samples:
         try:
             prompts.append(state.plan.builder.build(sample))
         except MedrlError as error:
             faults.append(str(error))
-    if not prompts:
-        raise MedrlError(f"not one sample of this step could be built. The first fault: {faults[0]}")
-    return prompts, len(faults)
+    clock.lap("build")
+    rollouts = run_group_episodes(
+        engine, state.plan.builder, prompts, state.recipe.algorithm.group_size, state.sampling, "grpo", step,
+        interaction=state.plan.interaction,
+    )  # fmt: skip
+    clock.lap("generate")
+    score_rollouts(rollouts, state.plan.rewards, state.pool)
+    clock.lap("score")
+    return rollouts
 
 
 def _looks_first(state: Local) -> bool:
@@ -203,7 +217,7 @@ def _save(state: Local, optimizer: torch.optim.Optimizer, step: int) -> None:
 
 
 class _Clock:
-    """Seconds of each part of a step."""
+    """Seconds of each part of a step, those of a part that comes again added up."""
 
     def __init__(self) -> None:
         self._started = self._last = time.perf_counter()
@@ -211,7 +225,7 @@ class _Clock:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self._laps[f"time/{name}_s"] = now - self._last
+        self._laps[f"time/{name}_s"] = self._laps.get(f"time/{name}_s", 0.0) + now - self._last
         self._last = now
 
     def laps(self) -> dict[str, float]:

@@ -99,7 +99,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One rollout of a group."""
+    """One rollout of a group. `filtered`: the group was left out, since no two attempts differed in accuracy."""
 
     id: str
     attempt: int
@@ -118,6 +118,7 @@ class Attempt:
     tool: tuple[str, ...]  # of done, refused, not done, none
     acts_done: int
     acts_refused: int
+    filtered: bool
 
     @property
     def gist(self) -> str:
@@ -170,6 +171,7 @@ def view_attempt(
         tool=tuple(dict.fromkeys(states)) or ("none",),
         acts_done=states.count("done"),
         acts_refused=states.count("refused"),
+        filtered=row.get("filtered") is True,
     )
 
 

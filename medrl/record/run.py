@@ -263,6 +263,7 @@ def rollout_row(rollout: Rollout, step: int) -> dict[str, Any]:
         **({"turn_scores": rollout.turn_scores} if rollout.turn_scores else {}),
         "missing": rollout.missing,
         **({"entropy": rollout.entropy} if rollout.entropy is not None else {}),
+        **({"filtered": True} if rollout.filtered else {}),
         "advantage": rollout.advantage,
     }
 

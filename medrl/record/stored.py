@@ -124,4 +124,5 @@ def _rollout(row: dict[str, Any], prompt: Prompt) -> Rollout:
         turns=turns,
         # what no reward was shown then is shown to none now
         missing={TOKENS: row["missing"][TOKENS]} if TOKENS in row.get("missing", {}) else {},
+        filtered=row.get("filtered") is True,  # not trained on then, and so not now
     )

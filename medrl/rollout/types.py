@@ -73,7 +73,8 @@ class Rollout:
     hand any more. `missing`: why there is no reward, by its name, or by `tokens` for a rollout that may not train.
     `turn_scores`: of rewards that give a value per turn. `score_seconds`: what the call of each reward took; a group's is
     with one of its rollouts. `entropy`: of the policy before the update, mean nats per token of the model's own, where somebody
-    asked for it. `advantage` is None for what is not trained on: without a score, or masked.
+    asked for it. `filtered`: its group was left out, all attempts being equally right. `advantage` is None for what is not
+    trained on: without a score, masked, or filtered.
     """
 
     prompt: Prompt
@@ -92,6 +93,7 @@ class Rollout:
     score_seconds: dict[str, float] = field(default_factory=dict)
     reward: float | None = None
     entropy: float | None = None
+    filtered: bool = False
     advantage: float | None = None
 
     @property

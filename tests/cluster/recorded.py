@@ -84,6 +84,7 @@ def case(folder: Path, room: str, name: str, changes: dict, gives_up: bool, **mo
         "start_timeout_s": 300,
         **sections.get("engine", {}),
     }
+    own_rewards = sections.pop("rewards", {})
     return recipe(
         folder / room,
         name,
@@ -95,6 +96,7 @@ def case(folder: Path, room: str, name: str, changes: dict, gives_up: bool, **mo
             "length": {"use": str(folder / "length.py"), "kwargs": {"gives_up": gives_up}},
             "among": {"use": str(folder / "among.py"), "weight": 0.3},
             "format": {"use": "rewards/format.py", "weight": 0.1},
+            **own_rewards,
         },
         checkpoint={"every": 1, "keep": 9},
         val={"every": 9},
@@ -113,26 +115,43 @@ def make_start(folder: Path) -> None:
     save_model(loaded.policy, loaded.processor, folder / "start")
 
 
+# some minibatches have nothing to train on, and a mean over tokens shows which tokens are counted
+FILTERED = {
+    "algorithm": {"filter_groups": True, "max_refills": 1, "loss_aggregation": "token-mean", "kl_coef": 0.1},
+    "rewards": {"answer": {"use": "rewards/count.py"}},
+    "training": {"steps": 3, "minibatches": 2, "micro_batch_size": 4},
+    "optimizer": {**WHOLE["optimizer"], "warmup_steps": 0, "max_grad_norm": 10.0},
+}
+
+
 def record(given: Recipe) -> dict:
-    """Run engine `local`; its rollouts by (0-based step, sample, attempt). Advantages are kept in advantages.json."""
-    steps = []
+    """Run engine `local`; all that it sampled by (0-based step, sample, attempt). Advantages in the update are kept in
+    advantages.json."""
+    trained, asked = [], {}
 
     def update(policy, optimizer, rollouts, *settings):
-        steps.append([replace(rollout) for rollout in rollouts])
-        return real(policy, optimizer, rollouts, *settings)
+        trained.append([replace(rollout) for rollout in rollouts])
+        return real_update(policy, optimizer, rollouts, *settings)
 
-    real, local.update = local.update, update
+    def give_advantages(recipe, rollouts, step, *more):
+        asked.update(
+            {(step, one.prompt.sample.id, one.attempt): replace(one, filtered=False, entropy=None) for one in rollouts}
+        )
+        return real_advantages(recipe, rollouts, step, *more)
+
+    real_update, local.update = local.update, update
+    real_advantages, local.give_advantages = local.give_advantages, give_advantages
     run = Run.open(given)
     try:
         local.train(check(given), run)
     finally:
-        local.update = real
-    by_place = {
-        (step, one.prompt.sample.id, one.attempt): one for step, rollouts in enumerate(steps) for one in rollouts
-    }
-    given_advantages = {"/".join(map(str, place)): one.advantage for place, one in by_place.items()}
+        local.update, local.give_advantages = real_update, real_advantages
+    given_advantages = {
+        f"{step}/{one.prompt.sample.id}/{one.attempt}": one.advantage
+        for step, rollouts in enumerate(trained) for one in rollouts
+    }  # fmt: skip
     (run.folder / "advantages.json").write_text(json.dumps(given_advantages))
-    return {place: replace(one, advantage=None, entropy=None) for place, one in by_place.items()}
+    return asked
 
 
 def follow(given: Recipe, recording: dict, resumed_from: Path | None = None) -> None:
@@ -243,6 +262,7 @@ def main(folder: Path) -> None:
     halves = record(case(folder, "local", "halves", HALVES, gives_up=False))
     shaped = record(case(folder, "local", "shaped", SHAPED, gives_up=True))
     sequence = record(case(folder, "local", "sequence", SEQUENCE, gives_up=False))
+    filtered = record(case(folder, "local", "filtered", FILTERED, gives_up=False))
     with tempfile.TemporaryDirectory(prefix="mp-", dir="/tmp") as short:  # a unix socket's path is short
         temp = Path(short)
         given = case(folder, "cluster", "whole", WHOLE, gives_up=True)
@@ -260,6 +280,7 @@ def main(folder: Path) -> None:
             follow(case(folder, "cluster", "adapter", WHOLE, gives_up=True, **one_step), whole)
             two = {"engine": {"nodes": 2, "gpus_per_node": 1}}
             follow(case(folder, "cluster", "two", WHOLE, gives_up=True, **two), whole)
+            follow(case(folder, "cluster", "filtered", FILTERED, gives_up=False), filtered)
 
 
 if __name__ == "__main__":

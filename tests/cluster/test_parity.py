@@ -71,7 +71,7 @@ def trainer(run: Path, step: int) -> dict:
     return json.loads((run / "checkpoints" / f"global_step_{step}" / "trainer.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["whole", "halves", "shaped", "sequence"])
+@pytest.mark.parametrize("name", ["whole", "halves", "shaped", "sequence", "filtered"])
 def test_recorded_rollouts_get_the_same_advantages(replayed, name):
     ours = json.loads((replayed / "cluster" / name / "advantages.json").read_text())
     theirs = json.loads((replayed / "local" / name / "advantages.json").read_text())
@@ -139,7 +139,7 @@ def test_gdpo_is_verls_where_every_reply_has_one_token():
 
 @pytest.mark.parametrize(
     ("name", "steps", "tolerance"),
-    [("whole", 4, 3e-5), ("halves", 2, 8e-5), ("shaped", 4, 3e-5), ("sequence", 2, 8e-5)],
+    [("whole", 4, 3e-5), ("halves", 2, 8e-5), ("shaped", 4, 3e-5), ("sequence", 2, 8e-5), ("filtered", 3, 8e-5)],
 )
 def test_updates_on_the_same_rollouts_give_the_same_weights(replayed, name, steps, tolerance):
     ours, theirs = replayed / "cluster" / name, replayed / "local" / name
@@ -169,6 +169,26 @@ def test_both_journals_tell_the_same_of_what_several_minibatches_have_in_common(
         for name in ("reward/mean", "rollout/masked_over_turns", "optimizer/grad_norm", "optimizer/lr", "policy/loss"):
             assert ours[step][name] == pytest.approx(entry[name], rel=1e-3, abs=1e-6), (step, name)
         assert ours[step]["policy/clip_fraction"] > 0 and entry["policy/clip_fraction"] > 0
+
+
+def test_both_engines_leave_out_the_same_groups_and_ask_the_same_others(replayed):
+    ours, theirs = (replayed / room / "filtered" for room in ("cluster", "local"))
+    told = entries(theirs)
+    assert sum(entry["group/refills"] for entry in told.values()) >= 2
+    assert min(entry["group/kept"] for entry in told.values()) <= 2, "a minibatch of two groups is to be left empty"
+    assert max(entry["group/kept"] for entry in told.values()) >= 1
+    for step, entry in entries(ours).items():
+        for name in told[step]:
+            if name.startswith(("group/", "reward/", "rollout/")) or name == "policy/loss":
+                assert entry[name] == pytest.approx(told[step][name], rel=1e-3, abs=1e-6), (step, name)
+    for step in told:
+        places = [
+            [(row["sample_id"], row["attempt"], row.get("filtered")) for row in map(json.loads, lines)]
+            for lines in (
+                (run / "rollouts" / f"step_{step:06d}.jsonl").read_text().splitlines() for run in (ours, theirs)
+            )
+        ]
+        assert places[0] == places[1] and len(places[0]) == 4 * told[step]["group/asked"]
 
 
 def test_two_workers_on_two_nodes_learn_what_one_learns(replayed):

@@ -1,4 +1,7 @@
-"""The whole engine on a Ray cluster of two nodes that is already up: two FSDP workers, two vLLM servers, RAY_ADDRESS."""
+"""The whole engine on a Ray cluster of two nodes that is already up: two FSDP workers, two vLLM servers, RAY_ADDRESS.
+
+Groups that are all equal are left out, so that in some steps both servers are asked again.
+"""
 
 import json
 import os
@@ -18,6 +21,13 @@ from cluster_runs import two_nodes
 with two_nodes(Path(sys.argv[1])) as address:
     print(address, flush=True)
     sys.stdin.read()  # until the test closes it
+"""
+LUCK = """
+import zlib
+
+
+def compute_score(data_source, solution_str, ground_truth, extra_info=None):
+    return float(zlib.crc32(solution_str.encode()) % 4 == 0)
 """
 
 
@@ -40,7 +50,9 @@ def address():
 def test_two_nodes_with_a_server_each_train_together_and_stay_up(address: str, tmp_path: Path):
     run = tmp_path / "two"
     before = traces()
-    settings = (*SMALL, "engine.nodes=2", "engine.gpus_per_node=1", "training.steps=4")
+    (tmp_path / "luck.py").write_text(LUCK)
+    luck = (f"rewards.luck.use={tmp_path / 'luck.py'}", "scoring.accuracy=luck", "algorithm.filter_groups=true")
+    settings = (*SMALL, *luck, "engine.nodes=2", "engine.gpus_per_node=1", "training.steps=4")
     process = start(run, *settings, RAY_ADDRESS=address)
     assert finish(process, within_s=800) == 0, run.with_suffix(".log").read_text()[-3000:]
     assert summary(run)["status"] == "completed" and summary(run)["steps"] == 4
@@ -50,7 +62,17 @@ def test_two_nodes_with_a_server_each_train_together_and_stay_up(address: str, t
     assert optimizer == ["optimizer_00000_of_00002.pt", "optimizer_00001_of_00002.pt"]
     for step in range(1, 5):
         rows = [json.loads(line) for line in (run / "rollouts" / f"step_{step:06d}.jsonl").read_text().splitlines()]
-        assert len({(row["sample_id"], row["attempt"]) for row in rows}) == 16
+        told = steps[step - 1]
+        groups: dict[str, list] = {}
+        for row in rows:
+            groups.setdefault(row["sample_id"], []).append(row)
+        assert len(groups) == told["group/asked"] and {len(group) for group in groups.values()} == {4}
+        spread = [len({row["scores"]["luck/score"] for row in group}) > 1 for group in groups.values()]
+        assert spread == sorted(spread, reverse=True) and sum(spread) == told["group/kept"]
+        for group, trained in zip(groups.values(), spread):
+            assert {row["advantage"] is not None for row in group} == {row.get("filtered") is None for row in group}
+            assert {row["advantage"] is not None for row in group} == {trained}
+    assert sum(entry["group/refills"] for entry in steps) > 0
     assert traces() <= before
     # the cluster is somebody's: its nodes are there, and free again for the next run
     look = (

@@ -138,6 +138,17 @@ def test_gates_and_masked_attempts_of_the_new_recipe_count(run, given, tmp_path)
     assert found.rollouts[0].rollout.advantage is None and found.rollouts[1].rollout.advantage < 0
 
 
+def test_groups_that_were_left_out_of_a_step_are_scored_and_stay_left_out(run, given):
+    path = run / "rollouts" / "step_000001.jsonl"
+    path.write_text(
+        "".join(f"{json.dumps({**json.loads(row), 'filtered': True})}\n" for row in path.read_text().split("\n")[:-1])
+    )
+    found = rescore(run, recipe_from(given, "some.yaml", "some"))
+    assert [one.rollout.reward for one in found.rollouts[:4]] == [1.0, 0.0, 0.0, 1.0]
+    left_out = [one.rollout.advantage is None for one in found.rollouts if one.row["step"] == 1]
+    assert left_out and all(left_out) and found.rollouts[-1].rollout.advantage is not None
+
+
 def test_a_group_is_scored_as_one_wherever_a_portion_ends(run, given, tmp_path, monkeypatch):
     (tmp_path / "among.py").write_text("def compute_group_scores(group):\n    return [len(group)] * len(group)\n")
     given["rewards"] = {"among": {"use": str(tmp_path / "among.py")}}

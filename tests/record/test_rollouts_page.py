@@ -60,6 +60,12 @@ def test_an_episode_is_told_from_the_question_to_what_it_was_worth(run):
     assert "the text inside <tool_call> is not a JSON object" in page.text
 
 
+def test_a_group_that_was_left_out_says_why(run):
+    change_rows(run / "rollouts/step_000001.jsonl", filtered=True, advantage=None)
+    page = Page(html(run))
+    assert page.text.count("Its group was left out of the update") == 8 and "pushed towards" not in page.text
+
+
 def test_every_confirmed_action_has_one_numbered_box_that_names_its_turn(run):
     rows = [json.loads(line) for line in (run / "rollouts/step_000001.jsonl").read_text().splitlines()]
     expected = [

@@ -1,11 +1,15 @@
 """Recipes after published systems: their values are those of the papers and scripts, they fit their GPUs, and they pay right."""
 
+import base64
+import io
+import json
 from pathlib import Path
 
 import pytest
 from makers import samples
 from model_configs import CONFIGS
 from omegaconf import OmegaConf
+from PIL import Image
 
 from medrl.cluster.layout import layout_faults
 from medrl.cluster.memory import estimate, faults
@@ -13,6 +17,7 @@ from medrl.data.source import find_adapter
 from medrl.dialogue.prompts import load_style
 from medrl.learning.estimator import load_estimator
 from medrl.plugin import check_call
+from medrl.preflight import check
 from medrl.recipe_file import load_recipe
 from medrl.scoring.accuracy import accuracy_reward
 from medrl.scoring.loaded import load_rewards
@@ -56,7 +61,15 @@ EARNED = {
     "med_r1": ("choice", "B", CHOICE, LONG.format("B"), "<answer>B</answer>", 2.0, 1.0),
     "med_r1_no_think": ("choice", "B", CHOICE, "<answer>B</answer>", LONG.format("B"), 2.0, 1.0),
     "ophtha_reason": ("multi_choice", "A,C", CHOICE, LONG.format("A,C"), "<answer>A,C</answer>", 1.2, 1.0),
-    "ophtha_reason_complex": ("open_short", "Uveitis", {}, LONG.format("uveitis"), "<answer>Uveitis</answer>", 1.2, 1.0),
+    "ophtha_reason_complex": (
+        "open_short",
+        "Uveitis",
+        {},
+        LONG.format("uveitis"),
+        "<answer>Uveitis</answer>",
+        1.2,
+        1.0,
+    ),
 }
 
 
@@ -98,14 +111,52 @@ def test_a_right_reply_earns_its_form_only_in_the_form_asked_for(name, case):
     shown = load_style(recipe.prompt.style).messages(samples(1, task="side")[0])
     assert ("<think>" in "".join(turn["content"] for turn in shown)) == ("<think>" in formed)
     assert [turn["role"] for turn in shown] == (["user"] if name.startswith("med_r1") else ["system", "user"])
-    rewards = load_rewards(recipe.rewards, FOLDER)
+    asked = [reward for reward in load_rewards(recipe.rewards, FOLDER) if not reward.kinds or kind in reward.kinds]
 
     def earned(reply):
-        asked = [reward for reward in rewards if not reward.rule.kinds or kind in reward.rule.kinds]
-        return sum(
-            reward.rule.weight
-            * reward.plugin.target("set", reply, truth, {"kind": kind, **extra}, **reward.rule.kwargs)["score"]
-            for reward in asked
-        )
+        scores = [
+            one.plugin.target("set", reply, truth, {"kind": kind, **extra}, **one.kwargs)["score"] for one in asked
+        ]
+        return sum(one.weight * score for one, score in zip(asked, scores))
 
     assert earned(formed) == pytest.approx(with_form) and earned(formless) == pytest.approx(without)
+
+
+def write_data(root, name):
+    """Forty records in the published form, each with a picture of its own."""
+    pictures = []
+    for number in range(40):
+        file = io.BytesIO()
+        Image.new("RGB", (56, 56), (number, 99, 0)).save(file, "PNG")
+        pictures.append(file.getvalue())
+    if name.startswith("med_r1"):
+        recipe = recipe_of(name)
+        for split, part in ((recipe.data.train, range(30)), (recipe.data.val, range(30, 40))):
+            path = root / f"{split}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            asked = {"problem": "Which? A)MRI, B)CT, plain", "solution": "<answer> B </answer>"}
+            path.write_text(json.dumps([{"image": f"{number}.png", **asked} for number in part]))
+            for number in part:
+                (root / f"{number}.png").write_bytes(pictures[number])
+        return
+    asked = {
+        "ophtha_reason": [("Which? A)Scar, B)Drusen", "B"), ("Which? A)Scar, B)Drusen", "A,B"), ("A scar?", "no")],
+        "ophtha_reason_complex": [("Which disease?", "Uveitis")],
+    }[name]
+    records = []
+    for number, picture in enumerate(pictures):
+        question, answer = asked[number % len(asked)]
+        turns = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+        records.append({"image": [base64.b64encode(picture).decode()], "conversations": turns, "reason": "Red spots."})
+    (root / recipe_of(name).data.options["file"]).write_text(json.dumps(records))
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_the_whole_check_passes_on_records_as_published(tmp_path, name):
+    write_data(tmp_path, name)
+    changes = ["model.path=tiny", "model.gradient_checkpointing=false", "engine.name=local", "engine.device=cpu"]
+    changes += ["training.prompts_per_step=4", f"data.root={tmp_path}"]
+    plan = check(load_recipe(FOLDER / f"{name}.yaml", changes), FOLDER)
+    assert plan.train.refused == plan.val.refused == [] and plan.val.samples
+    kinds = {sample.kind for sample in plan.train.samples}
+    assert kinds == set(plan.recipe.data.kinds or ["choice"])

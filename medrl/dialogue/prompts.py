@@ -67,7 +67,9 @@ class PromptStyle:
         if not system:
             return turns
         if IMAGE_PLACEHOLDER in system:
-            raise MedrlError(f"prompt.style {self.name}: its system turn holds {IMAGE_PLACEHOLDER}. Leave it out there.")
+            raise MedrlError(
+                f"prompt.style {self.name}: its system turn holds {IMAGE_PLACEHOLDER}. Leave it out there."
+            )
         return [{"role": "system", "content": system}, *(turn for turn in turns if turn["role"] != "system")]
 
     def applied(self, sample: Sample) -> Sample:

@@ -129,7 +129,7 @@ def test_a_path_that_leads_out_of_the_root_is_refused(tmp_path):
 
 
 def test_errors_name_what_was_looked_for(tmp_path):
-    with pytest.raises(MedrlError, match="no complex_reasoning.json"):
+    with pytest.raises(MedrlError, match=r"no complex_reasoning\.json"):
         list(read(tmp_path, "train"))
     with pytest.raises(MedrlError, match="unknown split 'dev'; expected one of train, val, test, all"):
         list(read(tmp_path, "dev"))

@@ -96,7 +96,11 @@ def _answered(asked: str, answer: str) -> tuple[str, str, str, dict[str, str] | 
     if parsed is None:
         if answer.lower() in ("true", "false"):
             return asked, "choice", "A" if answer.lower() == "true" else "B", TRUE_FALSE
-        return (asked, "yes_no", answer.lower(), None) if answer.lower() in ("yes", "no") else (asked, "open_short", answer, None)
+        return (
+            (asked, "yes_no", answer.lower(), None)
+            if answer.lower() in ("yes", "no")
+            else (asked, "open_short", answer, None)
+        )
     question, options = parsed
     bare = answer.rstrip(".")
     if bare in options:

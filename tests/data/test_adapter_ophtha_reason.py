@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 
@@ -117,7 +118,9 @@ def test_no_article_and_no_picture_is_in_two_splits(tmp_path):
     samples = {split: [one for one in part if isinstance(one, Sample)] for split, part in parts.items()}
     assert sum(map(len, samples.values())) == 120 and all(samples.values())
     assert sum(map(len, parts.values())) == 140, "a refused record is told once"
+    articles = {split: {int(Path(one.images[0]["path"]).stem) // 3 for one in part} for split, part in samples.items()}
     for other in ("val", "test"):
+        assert not articles["train"] & articles[other]
         assert overlap(samples["train"], samples[other]) == {"images": [], "patients": [], "studies": []}
     assert {one.extra_info["split"] for one in samples["val"]} == {"val"}
 

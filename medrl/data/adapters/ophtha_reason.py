@@ -86,8 +86,8 @@ def _sample(split: str, place: str, name: str, record: Any) -> Sample | Refused:
         caption=as_text(record.get("caption")) or None,
         demonstration=f"<think>{reason}</think><answer>{{ground_truth}}</answer>" if reason else None,
     )
-    fault = check(sample)
-    return Refused(place, fault) if fault else sample
+    unfit = check(sample)
+    return Refused(place, unfit) if unfit else sample
 
 
 def _answered(asked: str, answer: str) -> tuple[str, str, str, dict[str, str] | None]:

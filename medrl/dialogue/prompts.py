@@ -2,6 +2,7 @@
 
 `think` asks for reasoning before the answer, `no_think` for the answer alone. A style is `think`, `no_think` or the path
 of a `.jinja` file; it sees `question`, `kind`, `options`, `extra_info` and `tools`, and its text replaces the last user message.
+What a template says in `{% set system %}…{% endset %}` goes before the conversation, in place of a system turn of the sample.
 The template's hash goes on the run's card, since a changed word is a changed experiment (Med-R1 ships three wordings).
 """
 
@@ -35,29 +36,41 @@ class PromptStyle:
     tools: tuple[dict[str, Any], ...] = ()  # JSON schemas of what an environment offers; the template sees them
 
     def messages(self, sample: Sample) -> list[dict[str, str]]:
-        """The sample's messages with the instruction added to the last user turn; `<image>` placeholders stay where they are."""
+        """The sample's messages with the instruction in the last user turn, behind the template's system turn if it has one.
+
+        `<image>` placeholders stay where they are.
+        """
         turns = [dict(message) for message in sample.messages]
         last = max((index for index, turn in enumerate(turns) if turn["role"] == "user"), default=None)
         if last is None:
             raise MedrlError(f"{sample.id}: the prompt has no user message. Expected at least one with role 'user'.")
         try:
-            text = self.template.render(
-                question=turns[last]["content"],
-                kind=sample.kind,
-                options=sample.options,
-                extra_info=sample.extra_info,
-                tools=self.tools,
+            rendered = self.template.make_module(
+                {
+                    "question": turns[last]["content"],
+                    "kind": sample.kind,
+                    "options": sample.options,
+                    "extra_info": sample.extra_info,
+                    "tools": self.tools,
+                }
             )
         except jinja2.TemplateError as error:
             raise MedrlError(f"prompt.style {self.name}: it does not render {sample.id}: {error}. Mend it.") from None
-        turns[last]["content"] = text.strip()
+        turns[last]["content"] = str(rendered).strip()
         for turn, original in zip(turns, sample.messages):
             if turn["content"].count(IMAGE_PLACEHOLDER) != original["content"].count(IMAGE_PLACEHOLDER):
                 raise MedrlError(
                     f"prompt.style {self.name}: the template changed the number of {IMAGE_PLACEHOLDER} in {sample.id}. "
                     "Write `{{ question }}` exactly once."
                 )
-        return turns
+        system = str(getattr(rendered, "system", "")).strip()
+        if not system:
+            return turns
+        if IMAGE_PLACEHOLDER in system:
+            raise MedrlError(
+                f"prompt.style {self.name}: its system turn holds {IMAGE_PLACEHOLDER}. Leave it out there."
+            )
+        return [{"role": "system", "content": system}, *(turn for turn in turns if turn["role"] != "system")]
 
     def applied(self, sample: Sample) -> Sample:
         """The sample with its messages as the model sees them; applying the style again would add it twice."""

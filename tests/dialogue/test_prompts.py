@@ -1,6 +1,7 @@
 """Prompt styles: the two that are shipped, the user's own, and what a broken one says."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from makers import samples
@@ -43,9 +44,43 @@ def test_a_broken_template_is_named(tmp_path, source, told):
         load_style(str(path)).messages(samples(1)[0])
 
 
+def test_a_template_may_bring_a_system_turn(tmp_path):
+    path = tmp_path / "mine.jinja"
+    path.write_text("{% set system %} You read {{ extra_info.modality }}. {% endset %}{{ question }} Be brief.")
+    sample = replace(samples(1)[0], extra_info={"modality": "CT"})
+    with_own = replace(sample, messages=({"role": "system", "content": "The set's own."}, *sample.messages))
+    for one in (sample, with_own):
+        system, user = load_style(str(path)).messages(one)
+        assert system == {"role": "system", "content": "You read CT."} and user["content"].endswith("Be brief.")
+    assert [turn["role"] for turn in load_style("think").messages(with_own)] == ["system", "user"], "else it stays"
+    path.write_text("{% set system %}<image>{% endset %}{{ question }}")
+    with pytest.raises(MedrlError, match="its system turn holds <image>"):
+        load_style(str(path)).messages(sample)
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "not_asked"),
+    [
+        ("choice", "its capital letter", "B,E,F"),
+        ("multi_choice", "commas between and no spaces, such as B,E,F", "One option"),
+        ("yes_no", "yes or no", "letter"),
+        ("open_short", "only the name of the disease or entity", "letter"),
+    ],
+)
+def test_ophtha_reason_asks_each_kind_for_its_own_form(kind, asked, not_asked):
+    sample = samples(1)[0]
+    style = load_style("ophtha_reason")
+    system, user = style.messages(replace(sample, extra_info={**sample.extra_info, "kind": kind}))
+    assert system["role"] == "system" and "ophthalmologist" in system["content"] and style.thinks
+    assert "<think>your reasoning</think><answer>your answer</answer>" in system["content"]
+    question, _, instruction = user["content"].partition("\n")
+    assert question == sample.messages[0]["content"] and asked in instruction and not_asked not in instruction
+
+
 def test_an_unknown_style_lists_the_known():
     with pytest.raises(
-        MedrlError, match="expected one of grounding, no_think, think, think_act_rethink, think_confidence, tools"
+        MedrlError,
+        match="expected one of grounding, no_think, ophtha_reason, think, think_act_rethink, think_confidence, tools",
     ):
         load_style("thinking")
 

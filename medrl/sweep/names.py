@@ -62,7 +62,9 @@ def _shown(values: Sequence[Any]) -> dict[str, str]:
     texts = {_as_text(value): value for value in values}
     brief = {text: _brief(value, whole=False) for text, value in texts.items()}
     often = Counter(name.casefold() for name in brief.values())
-    return {text: name if often[name.casefold()] == 1 else _brief(texts[text], whole=True) for text, name in brief.items()}
+    return {
+        text: name if often[name.casefold()] == 1 else _brief(texts[text], whole=True) for text, name in brief.items()
+    }
 
 
 def _brief(value: Any, whole: bool) -> str:

@@ -192,7 +192,9 @@ def _baseline(spec: Spec, labels: list[str], points: list[Point], defaults: Dict
     given = ", ".join(f"{key}={value}" for key, value in spec.baseline.items())
     if not found:
         return labels[0], [f"sweep.baseline: no point has {given}; the points are {_some(labels)}"]
-    return found[0], [f"sweep.baseline: {given} is so of {len(found)} points, {_some(found)}; say more, so that it is one"]
+    return found[0], [
+        f"sweep.baseline: {given} is so of {len(found)} points, {_some(found)}; say more, so that it is one"
+    ]
 
 
 def _some(names: list[str], most: int = 6) -> str:
@@ -202,4 +204,6 @@ def _some(names: list[str], most: int = 6) -> str:
 def _varied(points: list[Point]) -> list[str]:
     """Keys whose value is not the same in all points, in order of appearance."""
     keys = {key: None for point in points for key in point}
-    return [key for key in keys if any(not _same(point.get(key, ABSENT), points[0].get(key, ABSENT)) for point in points)]
+    return [
+        key for key in keys if any(not _same(point.get(key, ABSENT), points[0].get(key, ABSENT)) for point in points)
+    ]

@@ -138,7 +138,9 @@ def _axes(given: Any, where: str, problems: list[str]) -> dict[str, list[Any]]:
 
 def _list(given: Any, problems: list[str]) -> list[Point]:
     if not isinstance(given, list) or not given:
-        problems.append(f"sweep.list={given!r}: expected points written out, such as [{{algorithm.advantage: grpo}}, …]")
+        problems.append(
+            f"sweep.list={given!r}: expected points written out, such as [{{algorithm.advantage: grpo}}, …]"
+        )
         return []
     return [_part(one, f"sweep.list[{number}]", problems) for number, one in enumerate(given)]
 
@@ -192,7 +194,9 @@ def _part(given: Any, where: str, problems: list[str], condition: bool = False) 
     point = flat(given)
     for key, instead in OWN_KEYS.items():
         if key in point:
-            problems.append(f"{where}: {key} cannot stand here; " + ("points have no seed of their own" if condition else instead))
+            problems.append(
+                f"{where}: {key} cannot stand here; " + ("points have no seed of their own" if condition else instead)
+            )
     fitting = {key: value for key, value in point.items() if key not in OWN_KEYS}
     for problem in fill_in(nested(fitting))[1]:
         if (told := f"{where}: {problem}") not in problems:  # once for a key, not for each of its values
@@ -216,5 +220,7 @@ def _given_twice(spec: Spec) -> list[str]:
     told = []
     for number, (where, own) in enumerate(keys):
         for other, others in keys[number + 1 :]:
-            told += [f"sweep: {key} is given by {where} and by {other}; take it out of one" for key in sorted(own & others)]
+            told += [
+                f"sweep: {key} is given by {where} and by {other}; take it out of one" for key in sorted(own & others)
+            ]
     return told

@@ -89,10 +89,18 @@ def override(key: str, value: Any) -> str:
     >>> override("data.kinds", ["choice", "yes_no"]), override("name", "lambda=0.5,seed=1"), override("a", "1")
     ('data.kinds=[choice, yes_no]', 'name=lambda=0.5,seed=1', "a='1'")
     """
-    if isinstance(value, str) and OmegaConf.from_dotlist([f"a={value}"]).a == value:
+    if isinstance(value, str) and _reads_plainly(value):
         return f"{key}={value}"
     text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False)
     return f"{key}={text.removesuffix(chr(10)).removesuffix(chr(10) + '...')}"
+
+
+def _reads_plainly(text: str) -> bool:
+    """Whether a text needs no quotes to be read as itself."""
+    try:
+        return bool(OmegaConf.from_dotlist([f"a={text}"]).a == text)
+    except yaml.YAMLError:  # such as a bracket that is never closed
+        return False
 
 
 def recipe_hash(recipe: Recipe) -> str:

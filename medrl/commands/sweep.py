@@ -59,7 +59,7 @@ def sweep(
     if results:
         with _alone(plan, shared=True):
             _keep_plan(plan, only=False)
-            _finish(plan, states, _write_results(plan.sweep), as_json)
+            _finish(plan, states, as_json)
         return
     if slurm:
         given = [*([f"--partition={partition}"] if partition else []), *(sbatch or [])]
@@ -89,25 +89,27 @@ def _run(plan: Any, runs: list[Any], states: dict[str, Any], at_once: int, retry
             each = shares(min(at_once, len(wanted)))
             stopped = run_sweep(plan, wanted, each, show, lambda: _try_results(plan.sweep, show.note), retry)
     states = {run.name: state_of(plan.sweep, run) for run in runs}
-    written = _write_results(plan.sweep) if stopped is None else {}
-    _finish(plan, states, written, as_json, 128 + stopped if stopped else None)
+    _finish(plan, states, as_json, 128 + stopped if stopped else None)
 
 
-def _finish(plan: Any, states: dict[str, Any], written: dict[str, Any], as_json: bool, code: int | None = None) -> None:
-    """Say what became of the runs and where the results are; ends with the command's exit code."""
+def _finish(plan: Any, states: dict[str, Any], as_json: bool, code: int | None = None) -> None:
+    """Say what became of the runs, write the results, say where they are; ends with the exit code. `code`: of a signal."""
     left = {name: state for name, state in states.items() if state.status != "done"}
-    if as_json:
-        told = {name: {"status": one.status, "reason": one.reason} for name, one in states.items()}
-        print(json.dumps({"sweep": str(plan.sweep.folder), "runs": told, **written}, ensure_ascii=False, default=str))
-    else:
+    if not as_json:
         for name, state in left.items():
             reason = f": {state.reason}" if state.reason else ""
             console.print(f"{name}: {state.status}{reason}", markup=False, soft_wrap=True)
-        console.print(f"{plan.sweep.folder}: {len(states) - len(left)} of {len(states)} completed", markup=False)
-        for path in written.values():
-            console.print(str(path), markup=False, soft_wrap=True)
-        if code:
-            console.print("the same command goes on from here", markup=False)
+        done = f"{plan.sweep.folder}: {len(states) - len(left)} of {len(states)} completed"
+        console.print(done + ("; the same command goes on from here" if code else ""), markup=False, soft_wrap=True)
+    written = {} if code else _write_results(plan.sweep)  # whoever stops it does not want to wait
+    if as_json:
+        told = {name: {"status": one.status, "reason": one.reason} for name, one in states.items()}
+        facts = {**written, "sweep": str(plan.sweep.folder), "runs": told}
+        print(json.dumps(facts, ensure_ascii=False, default=str))
+    else:
+        for line in (written.get("headline"), *written.get("files", {}).values()):
+            if line:
+                console.print(str(line), markup=False, soft_wrap=True)
     if code or left:
         raise typer.Exit(code or 1)
 
@@ -141,7 +143,7 @@ def _submit(plan: Any, states: dict[str, Any], throttle: int, options: list[str]
         if states[run.name].status in ("new", "interrupted", *again)  # what runs is left to whoever runs it
     ]
     if not indices:
-        return _finish(plan, states, {}, as_json)
+        return _finish(plan, states, as_json)
     with _alone(plan, shared=True):
         _keep_plan(plan, only=False)
     (plan.sweep.folder / "logs").mkdir(exist_ok=True)

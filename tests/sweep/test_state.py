@@ -92,7 +92,7 @@ def test_runs_that_are_no_longer_listed_are_named_and_a_sweep_is_read_as_written
         (-9, {}, "", "killed by SIGKILL; the kernel's out-of-memory killer does that too"),
         (-6, {}, "", "killed by SIGABRT"),
         (2, {}, "GRPO 1/2\nmedrl: a.png: cut off.\nMend it.\n", "exit code 2: a.png: cut off.\nMend it."),
-        (1, {}, "Traceback\n  File x\nModuleNotFoundError: No module named 'x'\n", "exit code 1: ModuleNotFoundError: No module named 'x'"),
+        (1, {}, "Traceback\n  File x\nImportError: no x\n", "exit code 1: ImportError: no x"),
         (1, {}, "", "exit code 1: nothing was printed"),
     ],
 )  # fmt: skip

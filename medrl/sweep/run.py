@@ -84,7 +84,7 @@ def run_sweep(
                 elif worker is None:  # an earlier sweep's process is still saving
                     if not _still_held(plan, run, held_since, show):
                         queue.append(run)
-                elif worker.status != "done":
+                else:
                     show.ended(run, worker, 0.0)
             stopping.press(asked, active)
             for worker in [one for one in active if one.process.poll() is not None]:

@@ -52,10 +52,11 @@ class SweepShow:
 
     def ended(self, run: SweepRun, state: RunState, seconds: float) -> None:
         self.states[run.name] = state
-        if state.status == "done":
+        if state.status == "done" and seconds:
             self._seconds.append(seconds)
         reason = f": {state.reason}" if state.reason and state.status != "done" else ""
-        self.note(f"{self._count()} {run.name}: {state.status} after {duration(seconds)}{reason}")
+        after = f" after {duration(seconds)}" if seconds else ""  # none where another process made it
+        self.note(f"{self._count()} {run.name}: {state.status}{after}{reason}")
 
     def look(self, running: Sequence[Worker], waiting: int) -> None:
         """Draw again, once a second on a terminal, once a minute as a line."""

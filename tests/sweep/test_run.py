@@ -160,7 +160,8 @@ def test_a_folder_that_is_something_else_is_refused(two_runs, tmp_path):
         _refuse_foreign(two_runs, {run.name: state_of(two_runs.sweep, run, two_runs.recipes[run.name])})
 
 
-@pytest.mark.cluster  # a minute of real runs
+@pytest.mark.cluster
+@pytest.mark.timeout(900)
 def test_killed_half_way_and_started_again_it_does_only_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     training = {"steps": 12, "prompts_per_step": 2}
@@ -187,6 +188,7 @@ def test_killed_half_way_and_started_again_it_does_only_what_is_missing(tmp_path
 
 
 @pytest.mark.cluster
+@pytest.mark.timeout(900)
 def test_a_stopped_sweep_saves_and_a_mended_run_is_tried_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     block = {"grid": {BROKEN: [False, True]}}

@@ -37,6 +37,7 @@ def test_the_script_is_clean_by_shellcheck():
 
 
 @pytest.mark.cluster
+@pytest.mark.timeout(900)
 def test_an_array_of_four_completes_three_and_shows_why_one_failed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     block = {"list": [{"optimizer.lr": 1e-3}, {"optimizer.lr": 2e-3}, {BROKEN: True}, {"optimizer.lr": 3e-3}]}

@@ -45,7 +45,7 @@ test: lint
 cluster: $(CLUSTER_STAMP)
 
 test-cluster: cluster
-	command -v chromium >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
+	{ command -v chromium && command -v slurmctld && command -v munged && command -v shellcheck; } >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium slurm-wlm munge shellcheck; }
 	$(RUN) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m cluster $(ARGS)
 
 clean:

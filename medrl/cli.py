@@ -5,6 +5,7 @@ A user's mistake is one paragraph on stderr and exit code 2; `--json` prints the
 
 import json
 import os
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer
 from medrl.commands.arguments import AsJson, Overrides, RecipeArgument, read_recipe
 from medrl.commands.data import data_app
 from medrl.commands.reward import reward_app
+from medrl.commands.sweep import sweep
 from medrl.errors import MedrlError
 from medrl.terminal import console, print_facts, report, report_sft
 
@@ -24,6 +26,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(data_app, name="data")
 app.add_typer(reward_app, name="reward")
+app.command()(sweep)
 
 
 @app.command()
@@ -36,6 +39,9 @@ def train(
     ] = False,
 ) -> None:
     """Train a recipe; the same command resumes an interrupted run."""
+    from medrl.cluster.supervise import SWEEP_PID, end_with_parent
+
+    end_with_parent(SWEEP_PID)
     settings, beside = read_recipe(recipe, overrides)
     if settings.engine.name == "verl" and (code := _supervised(settings)) is not None:
         raise typer.Exit(code)
@@ -248,7 +254,7 @@ def _cluster_facts(settings: Any, plan: Any, path: Path, changes: list[str]) -> 
 
 def _card(plan: Any, command: list[str]) -> dict[str, Any]:
     return {
-        "command": "medrl train " + " ".join(command),
+        "command": "medrl train " + shlex.join(command),
         "seed": plan.recipe.seed,
         "data_sha256": {
             "train": plan.train.sha256,
@@ -267,7 +273,7 @@ def _sft_card(plan: Any, command: list[str], from_rollouts: Path | None) -> dict
     from medrl.learning.parallel import world_size
 
     return {
-        "command": "medrl sft " + " ".join(command),
+        "command": "medrl sft " + shlex.join(command),
         "seed": plan.recipe.seed,
         "data_sha256": {"demonstrations": plan.data_sha256},
         "demonstrations": len(plan.items),

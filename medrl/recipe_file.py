@@ -25,8 +25,20 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), suffix: str = "") -> 
 
 def raw_recipe(path: Path, overrides: Sequence[str] = ()) -> tuple[dict[Any, Any], Any]:
     """(what the file, its bases and the overrides say, unchecked; the `sweep:` block, None without one)."""
+    return with_overrides(read_file(path), path, overrides)
+
+
+def read_file(path: Path) -> DictConfig:
+    """What a file and its bases say, merged; MedrlError where one is missing or no YAML mapping."""
     try:
-        merged = _with_base(path, ())
+        return _with_base(path, ())
+    except (YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise MedrlError(f"{path}: not a readable recipe: {error}") from None
+
+
+def with_overrides(merged: DictConfig, path: Path, overrides: Sequence[str]) -> tuple[dict[Any, Any], Any]:
+    """`raw_recipe` of a file that is read already."""
+    try:
         for override in overrides:
             if "=" not in override:
                 raise MedrlError(f"override {override!r}: expected key=value, such as training.steps=100.")

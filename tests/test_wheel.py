@@ -15,7 +15,7 @@ def test_a_shipped_recipe_runs_from_an_installed_wheel(tmp_path):
     subprocess.run(["uv", "build", "--quiet", "--wheel", "--out-dir", str(tmp_path), str(REPOSITORY)], check=True)
     wheel = next(tmp_path.glob("*.whl"))
     names = set(zipfile.ZipFile(wheel).namelist())
-    for folder in ("rewards", "recipes"):
+    for folder in ("rewards", "recipes", "slurm"):
         for path in (REPOSITORY / folder).rglob("*.*"):
             if "__pycache__" not in path.parts:
                 assert f"medrl/_bundled/{path.relative_to(REPOSITORY).as_posix()}" in names

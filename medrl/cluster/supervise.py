@@ -27,6 +27,7 @@ LOOK_SHARE = 0.02  # of one core: where a look is dear (many processes, many map
 SHARED_MEMORY = Path("/dev/shm")
 SEGMENT_IN_MAPS = re.compile(rb"^\S+ \S+ \S+ \S+ (\d+) +/dev/shm/", re.MULTILINE)  # the inode
 SUPERVISOR_PID = "MEDRL_SUPERVISOR_PID"
+SWEEP_PID = "MEDRL_SWEEP_PID"  # of the sweep that a run belongs to
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 Segment = tuple[str, int]  # name in /dev/shm and inode, which tells it from a later file of the same name
 
@@ -50,9 +51,9 @@ def supervise(command: Sequence[str], run_folder: Path, temp: Path) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, it would cost us the driver's exit status
     watch = _Watch(frozenset(_descendants()), frozenset(_segments()))
     recipe, summary = run_folder / "recipe.yaml", run_folder / "summary.json"
-    before, started = (_stamp(recipe), _stamp(summary)), time.monotonic()
+    before, started = (stamp(recipe), stamp(summary)), time.monotonic()
     environment = {**os.environ, "TMPDIR": str(temp), SUPERVISOR_PID: str(os.getpid())}
-    with _signals_kept() as asked:
+    with signals_kept() as asked:
         try:
             # a session of its own: Ctrl-C on the terminal reaches this process alone, and the driver once, through it
             driver = subprocess.Popen(command, env=environment, start_new_session=True)
@@ -63,29 +64,31 @@ def supervise(command: Sequence[str], run_folder: Path, temp: Path) -> int:
             _remove_segments(watch.noted)
             _remove_folder(temp)
         reason = _reason(driver, asked, overdue)
-        opened, summed_up = (_stamp(path) not in (None, old) for path, old in zip((recipe, summary), before))
+        opened, summed_up = (stamp(path) not in (None, old) for path, old in zip((recipe, summary), before))
         if not summed_up and driver.returncode < 0:
             _say(reason)  # who was killed has said nothing
         if opened and not summed_up:
-            _write_summary(run_folder, reason, seconds)
+            write_summary(run_folder, reason, seconds, "verl")
     return driver.returncode if driver.returncode >= 0 else 128 - driver.returncode
 
 
-def end_with_parent() -> None:
-    """For the driver to call first: have SIGTERM sent to it when its supervisor dies. Nothing where there is no supervisor.
+def end_with_parent(variable: str = SUPERVISOR_PID) -> None:
+    """For a child to call first: have SIGTERM sent to it when its parent dies. Nothing where the variable names no parent.
 
-    Raises SystemExit when the supervisor is already gone.
+    Raises SystemExit when the parent is already gone.
     """
-    supervisor = os.environ.pop(SUPERVISOR_PID, None)  # popped: it means this process, not those it will start
+    supervisor = os.environ.pop(variable, None)  # popped: it means this process, not those it will start
     if supervisor is None:
         return
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(supervisor):  # it died before the line above, so no signal will come
-        raise SystemExit(f"medrl: the supervisor (pid {supervisor}) is gone; nobody would clear up after this driver")
+        raise SystemExit(
+            f"medrl: the process that started this one (pid {supervisor}) is gone; nobody would look after it"
+        )
 
 
 @contextmanager
-def _signals_kept() -> Iterator[list[int]]:
+def signals_kept() -> Iterator[list[int]]:
     """Collect SIGINT, SIGTERM and SIGHUP in the yielded list instead of dying of them, also while clearing up."""
     asked: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -230,7 +233,7 @@ def _remove_folder(temp: Path) -> None:
         _say(f"{temp} could not be removed ({error}); remove it by hand")
 
 
-def _stamp(path: Path) -> tuple[int, ...] | None:
+def stamp(path: Path) -> tuple[int, ...] | None:
     """What changes when a file is written again, even with the same content; None when there is none."""
     try:
         facts = path.stat()
@@ -259,8 +262,8 @@ def _signal_name(number: int) -> str:
     return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"  # a real-time one
 
 
-def _write_summary(run_folder: Path, reason: str, seconds: float) -> None:
-    """The summary that the driver did not write, and the report."""
+def write_summary(run_folder: Path, reason: str, seconds: float, engine: str) -> None:
+    """The summary that a killed process did not write, and the report."""
     from medrl.record.report import write_report
     from medrl.record.run import Run  # brings torch: not before the run's processes have freed their memory
 
@@ -268,7 +271,7 @@ def _write_summary(run_folder: Path, reason: str, seconds: float) -> None:
     run.write_summary(
         status="failed",
         reason=reason,
-        engine="verl",
+        engine=engine,
         steps=_last_step(run.journal),
         seconds=seconds,
         val_first=run.read_eval(0),

@@ -14,9 +14,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 def read_recipe(path: Path, overrides: list[str] | None, suffix: str = "") -> tuple[Any, Path]:
     """The checked recipe, one of medrl's own where there is no such file here, and the folder it lies in."""
-    from medrl.plugin import SHIPPED
     from medrl.recipe_file import load_recipe
 
-    if not path.is_file() and (SHIPPED / path).is_file():
-        path = SHIPPED / path
+    path = find_recipe(path)
     return load_recipe(path, overrides or [], suffix), path.resolve().parent
+
+
+def find_recipe(path: Path) -> Path:
+    """The recipe's file: here or, where there is none, medrl's own."""
+    from medrl.plugin import SHIPPED
+
+    return SHIPPED / path if not path.is_file() and (SHIPPED / path).is_file() else path

@@ -16,23 +16,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 import medrl
 from medrl.data.sample import Sample
 from medrl.errors import MedrlError
-from medrl.recipe import Recipe, changed_keys, recipe_from, to_yaml
+from medrl.recipe import Recipe, to_yaml
 from medrl.record import album
 from medrl.record.alarms import raised_alarms
 from medrl.record.checkpoint import latest_checkpoint
 from medrl.record.files import write_json, write_text
 from medrl.record.reading import read_lines
+from medrl.record.resume import binding_changes
 from medrl.rollout.types import Rollout
 from medrl.vision.open import open_image
 
-# changing these in a resume changes nothing of what the run has done so far
-FREE_ON_RESUME = ("checkpoint.", "health.", "loggers.", "scoring.", "engine.threads", "engine.rows_at_once", "runs_dir")
-FREE_ENDINGS = (".timeout_s",)  # of a reward
 UNCOMPARED = ("command", "git_commit")
 SHOWN_PX = 512  # long side of a picture kept for the report
 PACKAGES = ("torch", "transformers", "peft", "numpy", "pillow", "tokenizers", "verl", "vllm", "ray")
@@ -61,13 +57,7 @@ class Run:
             folder.rename(aside)
         stored = folder / "recipe.yaml"
         if stored.is_file():
-            before = recipe_from(OmegaConf.to_container(OmegaConf.load(stored)), str(stored), recipe.name)  # type: ignore[arg-type]
-            changes = [
-                line
-                for line in changed_keys(before, recipe)
-                if not line.startswith(FREE_ON_RESUME) and not line.partition(": ")[0].endswith(FREE_ENDINGS)
-            ]
-            if changes:
+            if changes := binding_changes(stored, recipe):
                 listed = "\n".join(f"  {line}" for line in changes)
                 raise MedrlError(
                     f"{folder} holds a run of another recipe; resuming would mix the two. Changed:\n{listed}\n"

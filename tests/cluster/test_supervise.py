@@ -246,9 +246,9 @@ def test_driver_that_opened_no_run_leaves_none(scene):
 
 
 def test_opening_a_run_again_is_seen_by_its_recipe(opened):
-    before = supervise._stamp(opened.run / "recipe.yaml")
+    before = supervise.stamp(opened.run / "recipe.yaml")
     Run.open(recipe(opened.run.parent, opened.run.name))
-    assert supervise._stamp(opened.run / "recipe.yaml") not in (None, before)
+    assert supervise.stamp(opened.run / "recipe.yaml") not in (None, before)
 
 
 COUNTING = """

@@ -1,0 +1,217 @@
+"""From a recipe with a `sweep:` block to named runs, each checked as the recipe that `medrl train` will read.
+
+Nothing is started before all is known to be right: every faulty point is told by its name, and two names for one recipe are
+a fault as well.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from medrl.errors import MedrlError
+from medrl.recipe import Recipe, differences, fill_in, recipe_or_faults
+from medrl.recipe_file import read_file, with_overrides
+from medrl.sweep.layout import Sweep, SweepRun
+from medrl.sweep.names import point_names, run_name
+from medrl.sweep.spec import Point, Spec, read_spec
+
+UNHASHED = ("name", "runs_dir", "loggers")  # they change nothing of what a run computes
+MOST_RUNS = 10_000
+ABSENT = "(absent)"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`recipes` and `changes`, {key: (in the recipe, in the run)}, are by run name. `notes`: what looks like a slip."""
+
+    sweep: Sweep
+    recipes: dict[str, Recipe]
+    changes: dict[str, dict[str, tuple[Any, Any]]]
+    notes: list[str] = field(default_factory=list)
+
+    def command(self, run: SweepRun) -> list[str]:
+        """The arguments of `medrl` that make the run."""
+        own = {**run.set, "runs_dir": str(self.sweep.folder), "name": run.name}
+        return ["train", self.sweep.recipe, *self.sweep.overrides, *(override(key, own[key]) for key in own)]
+
+
+def plan_sweep(path: Path, overrides: Sequence[str] = (), given_as: str | None = None) -> Plan:
+    """Read and check a sweep; `given_as`: the recipe's path as it was typed. MedrlError lists every fault."""
+    read = read_file(path)
+    given, block = with_overrides(read, path, overrides)
+    if block is None:
+        raise MedrlError(f"{path}: no `sweep:` block. Add one, such as `sweep: {{seeds: 3}}`, or use `medrl train`.")
+    spec = read_spec(block, str(path))
+    name, runs_dir = str(given.get("name", path.stem)), str(given.get("runs_dir", "runs"))
+    kept = [one for one in overrides if not one.startswith(("sweep.", "sweep=", "name=", "runs_dir="))]
+    defaults, _ = fill_in(given)
+    points, notes = _points(spec, defaults)
+    seeds = spec.seeds or (int(defaults.seed),)
+    if len(points) * len(seeds) > MOST_RUNS:
+        raise MedrlError(f"{path}: {len(points)} points x {len(seeds)} seeds are more than {MOST_RUNS:,} runs.")
+    labels = point_names([{key: point[key] for key in keys} for keys, point in points])
+    read.pop("sweep", None)
+    recipe_alone, _ = recipe_or_faults(given, name)
+    runs, recipes, changes, faults = [], {}, {}, dict[str, list[str]]()
+    for label, (_, point) in zip(labels, points):
+        for seed in seeds:
+            own, called = {**point, "seed": seed}, run_name(label, seed)
+            resolved, problems = _resolve(read, path, kept, own, called)
+            for problem in problems:
+                faults.setdefault(problem, []).append(called)
+            if resolved is None:
+                continue
+            recipes[called] = resolved
+            changes[called] = _changes(recipe_alone, resolved) if recipe_alone else {k: (None, own[k]) for k in own}
+            runs.append(SweepRun(called, label, seed, own, recipe_hash(resolved)))
+    problems = [_told(problem, names, len(points) * len(seeds)) for problem, names in faults.items()]
+    problems += _same_recipe(runs)
+    baseline, baseline_faults = _baseline(spec, labels, [point for _, point in points], defaults)
+    problems += baseline_faults
+    if problems:
+        count = f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"
+        raise MedrlError("\n".join([f"{path}: {count} in its sweep.", *(f"  - {problem}" for problem in problems)]))
+    varied = _varied([point for _, point in points])
+    folder = Path(runs_dir) / name
+    sweep = Sweep(name, folder, given_as or str(path), kept, varied, spec.metric, baseline, runs)
+    return Plan(sweep, recipes, changes, notes)
+
+
+def override(key: str, value: Any) -> str:
+    """`key=value` for a command line: what OmegaConf reads from it is the value again.
+
+    >>> override("data.kinds", ["choice", "yes_no"]), override("name", "lambda=0.5,seed=1"), override("a", "1")
+    ('data.kinds=[choice, yes_no]', 'name=lambda=0.5,seed=1', "a='1'")
+    """
+    if isinstance(value, str) and _reads_plainly(value):
+        return f"{key}={value}"
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False)
+    return f"{key}={text.removesuffix(chr(10)).removesuffix(chr(10) + '...')}"
+
+
+def _reads_plainly(text: str) -> bool:
+    """Whether a text needs no quotes to be read as itself."""
+    try:
+        return bool(OmegaConf.from_dotlist([f"a={text}"]).a == text)
+    except yaml.YAMLError:  # such as a bracket that is never closed
+        return False
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """8 hexadecimal digits of the whole recipe, its name, folder and loggers aside; 1 and 1.0 are one number."""
+    whole = {key: _plain(value) for key, value in asdict(recipe).items() if key not in UNHASHED}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _points(spec: Spec, defaults: DictConfig) -> tuple[list[tuple[list[str], Point]], list[str]]:
+    """([(keys that name it, all it sets)], notes): conditions applied in order, excluded points left out."""
+    points, used = [], set[str]()
+    for own in spec.points():
+        whole = dict(own)
+        for number, condition in enumerate(spec.when):
+            if _holds(condition.holds, whole, defaults):
+                whole |= condition.sets
+                used.add(f"sweep.when[{number}]")
+        out = [number for number, one in enumerate(spec.exclude) if _holds(one, whole, defaults)]
+        used |= {f"sweep.exclude[{number}]" for number in out}
+        if not out:
+            points.append((list(own), whole))
+    if not points:
+        raise MedrlError("sweep.exclude leaves no point at all. Take one of its entries out.")
+    entries = [f"sweep.when[{n}]" for n in range(len(spec.when))]
+    entries += [f"sweep.exclude[{n}]" for n in range(len(spec.exclude))]
+    return points, [f"{entry} matches no point" for entry in entries if entry not in used]
+
+
+def _holds(wanted: Point, point: Point, defaults: DictConfig) -> bool:
+    """Whether each wanted value is the point's or, where it has none, the recipe's."""
+    return all(_same(_value(key, point, defaults), value) for key, value in wanted.items())
+
+
+def _value(key: str, point: Point, defaults: DictConfig) -> Any:
+    if key in point:
+        return point[key]
+    try:
+        found = OmegaConf.select(defaults, key, default=ABSENT)
+    except Exception as error:  # a key below one that holds no mapping: told elsewhere as a fault of the recipe
+        raise MedrlError(f"sweep: {key} cannot be read in the recipe: {error}") from None
+    return OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal, and not only as Python has True == 1."""
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def _resolve(
+    read: DictConfig, path: Path, overrides: Sequence[str], own: Point, name: str
+) -> tuple[Recipe | None, list[str]]:
+    """The recipe exactly as the run's own command will read it, or what is wrong with it."""
+    try:
+        given, _ = with_overrides(read, path, [*overrides, *(override(key, value) for key, value in own.items())])
+    except MedrlError as error:
+        return None, [str(error)]
+    return recipe_or_faults({**given, "name": name}, name)
+
+
+def _changes(alone: Recipe, resolved: Recipe) -> dict[str, tuple[Any, Any]]:
+    found = differences(alone, resolved, ABSENT)
+    emptied = {key for key, pair in found.items() if pair == ({}, ABSENT)}  # a mapping that got its first entry
+    return {key: pair for key, pair in found.items() if key not in {*emptied, "name", "runs_dir"}}
+
+
+def _told(problem: str, names: list[str], of: int) -> str:
+    if len(names) == of and of > 1:
+        return f"every run: {problem}"
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}: {problem}"
+
+
+def _same_recipe(runs: Sequence[SweepRun]) -> list[str]:
+    first: dict[str, str] = {}
+    told = []
+    for run in runs:
+        if (other := first.setdefault(run.hash, run.name)) != run.name:
+            told.append(f"{run.name}: the same recipe as {other}; take one out of the lists, or with `exclude:`")
+    return told
+
+
+def _baseline(spec: Spec, labels: list[str], points: list[Point], defaults: DictConfig) -> tuple[str, list[str]]:
+    """(the point that others are compared with, what is wrong with how it is given)."""
+    if spec.baseline is None:
+        return labels[0], []
+    found = [label for label, point in zip(labels, points) if _holds(spec.baseline, point, defaults)]
+    if len(found) == 1:
+        return found[0], []
+    given = ", ".join(f"{key}={value}" for key, value in spec.baseline.items())
+    if not found:
+        return labels[0], [f"sweep.baseline: no point has {given}; the points are {_some(labels)}"]
+    return found[0], [
+        f"sweep.baseline: {given} is so of {len(found)} points, {_some(found)}; say more, so that it is one"
+    ]
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    return "; ".join(names[:most]) + (f"; … ({len(names)})" if len(names) > most else "")
+
+
+def _varied(points: list[Point]) -> list[str]:
+    """Keys whose value is not the same in all points, in order of appearance."""
+    keys = {key: None for point in points for key in point}
+    return [
+        key for key in keys if any(not _same(point.get(key, ABSENT), points[0].get(key, ABSENT)) for point in points)
+    ]

@@ -24,7 +24,8 @@ def forest(facts: Mapping[str, Any], colours: Mapping[str, int], width: int) -> 
     told = "; ".join(f"{point['point']} {with_interval(point)}" for point in points)
     known = [value for point in points for value in _values(point)]
     if not known:
-        return _svg(f"{facts['metric']} of each point. Nothing measured yet.", width, 40, [_text("middle", width / 2, 24, "nothing measured yet")])  # fmt: skip
+        nothing = [_text("middle", width / 2, 24, "nothing measured yet")]
+        return _svg(f"{facts['metric']} of each point. Nothing measured yet.", width, 40, nothing)
     row, top = (NARROW_ROW_PX, 6) if narrow else (ROW_PX, 6)
     bottom = top + row * len(points)
     longest = max(len(_label(point, facts)) for point in points)
@@ -46,7 +47,7 @@ def forest(facts: Mapping[str, Any], colours: Mapping[str, int], width: int) -> 
         y = top + row * place + (32 if narrow else row / 2)
         room = int((width - 24 if narrow else left - 16) / CHARACTER_PX)
         label = _short_label(_label(point, facts), room)
-        parts.append(_text("start", left, y - 16, label) if narrow else _text("end", left - 12, y + 4, label))
+        parts.append(_text("start name", left, y - 16, label) if narrow else _text("end", left - 12, y + 4, label))
         if not narrow:
             parts.append(_text("start", right + 14, y + 4, with_interval(point)))
         if point["mean"] is not None:
@@ -139,9 +140,10 @@ def _mark(point: Mapping[str, Any], colour: int, x: Any, y: float) -> Markup:
         marks.append(_line("span", x(point["low"]), y, x(point["high"]), y))
         marks += [_line("span", x(edge), y - 4, x(edge), y + 4) for edge in (point["low"], point["high"])]
     if len(point["values"]) > 1:
-        dots = (Markup('<circle class="seed" cx="{}" cy="{}" r="3"/>').format(_px(x(value)), _px(y)) for value in point["values"].values())  # fmt: skip
-        marks += list(dots)
-    marks.append(Markup('<path class="mean" d="M{},{}l5.5,5.5l-5.5,5.5l-5.5,-5.5z"/>').format(_px(x(point["mean"])), _px(y - 5.5)))  # fmt: skip
+        seed = Markup('<circle class="seed" cx="{}" cy="{}" r="3"/>')
+        marks += [seed.format(_px(x(value)), _px(y)) for value in point["values"].values()]
+    diamond = Markup('<path class="mean" d="M{},{}l5.5,5.5l-5.5,5.5l-5.5,-5.5z"/>')
+    marks.append(diamond.format(_px(x(point["mean"])), _px(y - 5.5)))
     seeds = ", ".join(f"seed {seed}: {fixed(value)}" for seed, value in point["values"].items())
     return _group(colour, f"{point['point']}: {with_interval(point)}; {seeds}", marks)
 

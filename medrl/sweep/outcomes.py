@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+import yaml
 
 from medrl.record.panels import Series, collect
 from medrl.record.reading import read_lines, read_object
@@ -21,6 +19,9 @@ from medrl.record.replies import number_of
 from medrl.sweep.layout import Sweep, SweepRun
 
 TAIL_BYTES, REASON_CHARACTERS = 8000, 600
+LOADER = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # a resolved recipe is plain YAML; the C loader where it was built
 KNOWN = {  # of a validation: name of the fact to name in the journal
     "greedy_reward": "val/greedy_reward",
     "parse_rate": "val/parse_rate",
@@ -112,7 +113,7 @@ def _status(sweep: Sweep, run: SweepRun, summary: Mapping[str, Any]) -> tuple[st
     """In the words of `medrl sweep`; logs/<name>.json is what the sweep noted of a run that could not speak for itself."""
     attempt = read_object(sweep.log_file(run).with_name(f"{run.name}.json"), [])
     reason = summary.get("reason") or attempt.get("reason")
-    reason = str(reason)[:REASON_CHARACTERS] if reason else None
+    reason = _plain(str(reason)) if reason else None
     begun = (sweep.run_dir(run) / "recipe.yaml").is_file()
     match summary.get("status"):
         case "completed":
@@ -134,14 +135,19 @@ def _last_line(log: Path) -> str | None:
             lines = file.read().decode("utf-8", "replace").split("\n")
     except OSError:
         return None
-    return next((line.strip()[:REASON_CHARACTERS] for line in reversed(lines) if line.strip()), None)
+    return next((_plain(line.strip()) for line in reversed(lines) if line.strip()), None)
+
+
+def _plain(text: str) -> str:
+    """Cut to a length, and so that it can be written: a lone surrogate cannot."""
+    return text[:REASON_CHARACTERS].encode("utf-8", "backslashreplace").decode()
 
 
 def _costs(folder: Path, summary: Mapping[str, Any], series: Series) -> dict[str, float | None]:
     """Seconds; cores times seconds where one process had a fixed number of threads; tokens trained on; peak memory."""
     try:
-        recipe = OmegaConf.to_container(OmegaConf.load(folder / "recipe.yaml"))
-    except (OSError, YAMLError, OmegaConfBaseException):
+        recipe = yaml.load((folder / "recipe.yaml").read_text(encoding="utf-8"), Loader=LOADER)
+    except (OSError, ValueError, yaml.YAMLError):
         recipe = {}
 
     def setting(section: str, key: str) -> Any:
@@ -164,7 +170,7 @@ def _alarms(summary: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) ->
     told = [summary.get("alarms"), *(entry.get("alarms") for entry in entries)]
     found = [alarm for some in told if isinstance(some, list) for alarm in some]
     names = [alarm.get("name") if isinstance(alarm, dict) else alarm for alarm in found]
-    return list(dict.fromkeys(name[:80] for name in names if isinstance(name, str)))
+    return list(dict.fromkeys(_plain(name)[:80] for name in names if isinstance(name, str)))
 
 
 def _last(series: Series, metric: str) -> float | None:

@@ -19,6 +19,7 @@ MOST_CURVES, SMALLEST = (
     COLOURS,
     340,
 )  # curves in one picture: the baseline and the best of the others; pixels of a narrow one
+ELSEWHERE = ("first", "time")  # columns of the table that have a place of their own on the page
 SERIES = (  # drawn where a run recorded them: metric, title, unit
     ("reward/mean", "Training reward", ""),
     ("policy/entropy", "Entropy of the policy", "nats"),
@@ -95,7 +96,7 @@ def _summary(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _table(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The table for people, its rows marked where a difference is certain."""
-    named = columns(facts)
+    named = [(name, cells) for name, cells in columns(facts) if name not in ELSEWHERE]
     sign = 1 if facts["higher_is_better"] else -1
     marks = []
     for point in facts["points"]:

@@ -30,7 +30,7 @@ def columns(facts: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         ("p (Holm)", [p_text(point, "").strip() for point in points]),
         ("gain", [_plus(point["gain"]) for point in points]),
         ("greedy", [_three(point["greedy_reward"]) for point in points]),
-        ("read", [_percent(point["parse_rate"]) for point in points]),
+        ("readable", [_percent(point["parse_rate"]) for point in points]),
         ("length", [number_text(point["length"]) for point in points]),
         ("cut off", [_percent(point["truncated"]) for point in points]),
         ("first", [_percent(point["standing"]["first"]) if point["standing"] else "–" for point in points]),
@@ -118,11 +118,10 @@ def runs_csv(facts: Mapping[str, Any]) -> str:
     keys = list(dict.fromkeys(key for one in facts["outcomes"] for key in one["set"] if key != "seed"))
     plain = ("status", "reason", "step", "value", "first", "questions", *KNOWN, *COSTS)
     head = ["run", "point", "seed", *keys, "metric", *plain, "alarms", "hash"]
-    rows = [
-        [one["name"], one["point"], one["seed"], *(_setting(one["set"], key) for key in keys), facts["metric"]]
-        + [*(one[name] for name in plain), " ".join(one["alarms"]), one["hash"]]
-        for one in facts["outcomes"]
-    ]
+    rows = []
+    for one in facts["outcomes"]:
+        row = [one["name"], one["point"], one["seed"], *(_setting(one["set"], key) for key in keys), facts["metric"]]
+        rows.append([*row, *(one[name] for name in plain), " ".join(one["alarms"]), one["hash"]])
     return _csv(head, rows)
 
 

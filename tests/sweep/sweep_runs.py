@@ -1,11 +1,13 @@
 """Sweeps on disk for the tests of their results: real run directories, with rewards given by hand instead of trained."""
 
+from functools import cache
 from pathlib import Path
 
 from makers import prompts, recipe, tagged, tiny
 
 from medrl.evaluation.validate import summarise
 from medrl.learning.step import keep_validation
+from medrl.recipe import to_yaml
 from medrl.record.report import write_report
 from medrl.record.run import Run
 from medrl.rollout.types import Rollout
@@ -13,11 +15,12 @@ from medrl.sweep.layout import Sweep, SweepRun, write_sweep
 
 STEPS = 4
 TABLE = {  # point to seed to the questions' rewards at the last validation
-    "lambda=0": {0: [0.0, 0.0, 1.0, 1.0, 0.5, 0.5], 1: [0.0, 0.5, 1.0, 1.0, 0.5, 0.0], 2: [0.5, 0.0, 0.5, 1.0, 0.5, 0.5]},
+    "lambda=0": {0: [0.0, 0.0, 1.0, 1.0, 0.5, 0.5], 1: [0.0, 0.0, 1.0, 1.0, 0.5, 0.0], 2: [0.5, 0.5, 0.5, 1.0, 0.5, 0.5]},
     "lambda=0.5": {0: [1.0, 0.5, 1.0, 1.0, 1.0, 0.5], 1: [0.5, 1.0, 1.0, 1.0, 1.0, 0.5], 2: [1.0, 0.5, 1.0, 1.0, 1.0, 1.0]},
 }  # fmt: skip
 
 
+@cache
 def asked(n: int) -> list:
     """Prompts of `n` phantom questions for the tiny model."""
     return prompts(tiny(), n)
@@ -48,11 +51,14 @@ def planned(folder: Path, table, *, baseline=None, metric="val/reward", settings
 
 def make_run(sweep: Sweep, run: SweepRun, questions, rewards, *, status="completed", reason=None, report=False) -> Path:
     """A run of four steps, validated before the first and after the last; its first rewards are all 0. `rewards`: by question."""
-    opened = Run.open(recipe(sweep.folder, run.name, seed=run.seed))
+    opened = Run(sweep.run_dir(run))
+    opened.folder.mkdir(parents=True)
+    (opened.folder / "recipe.yaml").write_text(_recipe())
     for step in range(STEPS + 1):
         entry = {"stage": "grpo", "step": step}
         if step:
-            entry |= {"reward/mean": 0.1 * step + 0.02 * run.seed, "policy/entropy": 2.0 - 0.2 * step, "rollout/length": 12.0, "group/zero_spread": 0.25}  # fmt: skip
+            entry |= {"reward/mean": 0.1 * step + 0.02 * run.seed, "policy/entropy": 2.0 - 0.2 * step}
+            entry |= {"rollout/length": 12.0, "group/zero_spread": 0.25}
         if step in (0, STEPS):
             found = rewards if step else [0.0] * len(rewards)
             sampled = [_rollout(prompt, value) for prompt, value in zip(questions, found)]
@@ -75,6 +81,11 @@ def make_sweep(folder: Path, table=TABLE, *, report=False, **more) -> Sweep:
     for run in sweep.runs:
         make_run(sweep, run, questions, table[run.point][run.seed], report=report)
     return sweep
+
+
+@cache
+def _recipe() -> str:
+    return to_yaml(recipe(Path("runs")))
 
 
 def _rollout(prompt, reward: float) -> Rollout:

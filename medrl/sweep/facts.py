@@ -136,6 +136,7 @@ def _difference(runs: Sequence[Outcome], base: Sequence[Outcome]) -> dict[str, A
         return None
     common = set(answers) & set(base_answers)
     found: Difference | None
+    bootstrap: tuple[float | None, float | None]
     if common == set(means) & set(base_means):
         found = difference_over_seeds(answers, base_answers)
         bootstrap = hierarchical_difference(answers, base_answers) if found.seeds > 1 else (found.low, found.high)

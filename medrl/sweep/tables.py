@@ -137,7 +137,7 @@ def latex(facts: Mapping[str, Any]) -> str:
     ]
     for point in facts["points"]:
         value = tex(with_interval(point))
-        if point is best and certain(point):
+        if best is not None and point is best and certain(best):
             value = f"\\textbf{{{value}}}"
         name = tex(point["point"]) + (" (baseline)" if point["point"] == facts["baseline"] else "")
         cells = [name, str(point["seeds"]), value, tex(difference_text(point)), tex(p_text(point, "").strip())]

@@ -16,6 +16,7 @@ TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciici
 }
 TEX |= {"−": "$-$", "–": "--", "<": "$<$", ">": "$>$", "|": "$|$", '"': "''"}
 CONTROL = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]+")
+TAG = re.compile(r"<(?=[A-Za-z/!?])")  # `p < 0.001` stays as it is
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute a cell that begins so
 
 
@@ -173,7 +174,7 @@ def _setting(settings: Mapping[str, Any], key: str) -> str | None:
 
 def _cell(text: str) -> str:
     """On one line, and without what would end a cell or begin a tag."""
-    return CONTROL.sub(" ", text).replace("|", "\\|").replace("<", "&lt;").replace("`", "'").strip()
+    return TAG.sub("&lt;", CONTROL.sub(" ", text).replace("|", "\\|").replace("`", "'")).strip()
 
 
 def _plus(value: float | None) -> str:

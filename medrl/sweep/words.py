@@ -37,11 +37,14 @@ def headline(facts: Mapping[str, Any]) -> str:
         )
         return (
             f"{top['point']} is better than the baseline {base['point']}: {metric} {with_interval(top)} against"
-            f" {with_interval(base)}, a difference of {difference_text(top)}, {p_text(top)}, {over(top)}.{others}{nominal}"
-            f"{_worse(worse)}{so_far}"
+            f" {with_interval(base)}, a difference of {difference_text(top)}, {p_text(top)}, {over(top['difference'])}."
+            f"{_one_seed([*better, *worse])}{others}{nominal}{_worse(worse)}{so_far}"
         )
     if worse:
-        return f"Nothing is better than the baseline {base['point']} ({metric} {with_interval(base)}).{_worse(worse)}{so_far}"
+        return (
+            f"Nothing is better than the baseline {base['point']} ({metric} {with_interval(base)})."
+            f"{_worse(worse)}{_one_seed(worse)}{so_far}"
+        )
     if not found:
         return (
             f"{base['point']} is at {metric} {with_interval(base)}; no other point can be compared with it yet.{so_far}"
@@ -128,8 +131,9 @@ def p_text(point: Mapping[str, Any], name: str = "p ") -> str:
     return f"{name}< 0.001" if p < 0.001 else f"{name}= {p:.3f}" if name else f"{p:.3f}"
 
 
-def over(point: Mapping[str, Any]) -> str:
-    return f"over {point['seeds']} seeds" if point["seeds"] > 1 else "with one seed"
+def over(found: Mapping[str, Any]) -> str:
+    """Of a point or a difference."""
+    return f"over {found['seeds']} seeds" if found["seeds"] > 1 else "with one seed"
 
 
 def states_text(point: Mapping[str, Any]) -> str:
@@ -167,6 +171,13 @@ def _also(points: Sequence[Mapping[str, Any]], top: Mapping[str, Any], word: str
     return (
         f"Also {word}: " + ", ".join(f"{one['point']} {difference_text(one)}" for one in points if one is not top) + "."
     )
+
+
+def _one_seed(points: Sequence[Mapping[str, Any]]) -> str:
+    """What a difference within one seed cannot say."""
+    if all(point["difference"]["seeds"] > 1 for point in points):
+        return ""
+    return " Where there is only one seed, this is said of its two runs, not of the settings: another seed may differ."
 
 
 def _worse(points: Sequence[Mapping[str, Any]]) -> str:

@@ -16,6 +16,7 @@ from medrl.evaluation.paired import difference_over_seeds, holm
 from medrl.sweep.layout import read_sweep
 from medrl.sweep.outcomes import by_question
 from medrl.sweep.results import write_results
+from medrl.sweep.words import best_point, headline
 
 HOSTILE = '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=1">|a_b&c%\u202e'
 
@@ -78,6 +79,7 @@ def test_facts_are_plain_json_and_every_file_is_there(finished):
 def test_headline_says_what_won_by_how_much_and_how_sure(finished):
     _, facts = finished
     assert facts["headline"].startswith("lambda=0.5 is better than the baseline lambda=0: val/reward 0.861 [")
+    assert "another seed may differ" not in facts["headline"]
     assert "a difference of +0.361 [+" in facts["headline"] and "over 3 seeds." in facts["headline"]
 
 
@@ -119,6 +121,7 @@ def test_one_seed_has_an_interval_over_questions_and_says_so(tmp_path):
     facts = write_results(sweep)
     assert [point["interval_over"] for point in facts["points"]] == ["questions", "questions"]
     assert by_name(facts)["lambda=0.5"]["difference"]["seeds"] == 1
+    assert "with one seed. Where there is only one seed, this is said of its two runs" in facts["headline"]
     said = (sweep.folder / "table.md").read_text()
     assert "With one seed the interval is a bootstrap over questions" in said and "Student" not in said
     assert "firmer than it is" in (sweep.folder / "index.html").read_text()
@@ -240,3 +243,26 @@ def test_hostile_names_and_reasons_stay_text_in_every_file(tmp_path):
     widths = {len(re.findall(r"(?<!\\)\|", line)) for line in markdown.splitlines() if line.startswith("|")}
     assert len(widths) == 1
     assert r"{}b\_\% & 1 &" in (sweep.folder / "table.tex").read_text()
+
+
+@pytest.mark.parametrize(
+    ("baseline", "begins"),
+    [
+        ("lambda=0", "lambda=0.5 is better than the baseline lambda=0: val/length"),
+        ("lambda=0.5", "Nothing is better than the baseline lambda=0.5"),
+    ],
+)
+def test_less_is_better_of_lengths_and_a_point_that_is_worse_is_named_so(finished, baseline, begins):
+    facts = json.loads(json.dumps(finished[1])) | {
+        "metric": "val/length",
+        "higher_is_better": False,
+        "baseline": baseline,
+    }
+    for point, difference, mean in zip(facts["points"], (2.0, -2.0), (14.0, 12.0)):
+        found = {"mean": difference, "low": difference - 1, "high": difference + 1, "p_holm": 0.0004, "seeds": 3}
+        point |= {"difference": None if point["point"] == baseline else found, "mean": mean}
+    said = headline(facts)
+    assert said.startswith(begins)
+    assert ("Worse: lambda=0 +2.000 [+1.000, +3.000]." in said) == (baseline == "lambda=0.5")
+    assert ("p < 0.001" in said) == (baseline == "lambda=0")
+    assert best_point(facts)["point"] == "lambda=0.5"

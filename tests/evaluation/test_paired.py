@@ -58,6 +58,13 @@ def test_interval_is_scipys_paired_percentile_bootstrap():
     assert found.p == pytest.approx(2 * (theirs.bootstrap_distribution <= 0).mean(), abs=0.01)
 
 
+def test_p_counts_the_observed_mean_and_both_sides():
+    """No draw of equal differences lies below 0; of 2 and -1 one draw in four does."""
+    zeros = answers([0, 0])
+    assert paired_difference(answers([1, 1]), zeros).p == paired_difference(answers([-1, -1]), zeros).p == 2 / 10_001
+    assert paired_difference(answers([2, -1]), zeros).p == pytest.approx(0.5, abs=0.04)
+
+
 @pytest.mark.parametrize("shift", [0.0, 0.02, 0.05, 0.08])
 def test_p_is_below_five_percent_where_the_interval_excludes_zero(shift):
     rng = np.random.default_rng(3)

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
+
+AT_ONCE = 5_000_000  # draws held at a time: 60 MB
 
 
 def bootstrap_interval(values: Sequence[float], resamples: int = 2000, level: float = 0.95) -> tuple[float, float]:
@@ -15,9 +18,24 @@ def bootstrap_interval(values: Sequence[float], resamples: int = 2000, level: fl
     >>> bootstrap_interval([1.0, 1.0, 1.0])
     (1.0, 1.0)
     """
+    return percentile_interval(bootstrap_means(values, resamples), level)
+
+
+def bootstrap_means(values: Sequence[float], resamples: int) -> NDArray[np.float64]:
+    """(resamples,): means of as many values drawn with replacement, seed fixed."""
     data = np.asarray(values, dtype=np.float64)
-    picks = np.random.default_rng(0).integers(0, len(data), (resamples, len(data)), dtype=np.int32)
-    means = data[picks].mean(1)  # (resamples,)
+    rng = np.random.default_rng(0)
+    means = np.empty(resamples)
+    rows = max(1, AT_ONCE // len(data))
+    for start in range(0, resamples, rows):
+        stop = min(start + rows, resamples)
+        picks = rng.integers(0, len(data), (stop - start, len(data)), dtype=np.int32)
+        means[start:stop] = data[picks].mean(1)
+    return means
+
+
+def percentile_interval(means: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
+    """The middle `level` of resampled means."""
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from medrl.evaluation.intervals import bootstrap_interval
+from medrl.evaluation.paired import paired_difference
 from medrl.record.charts import number_text
 from medrl.record.replies import Row, number_of, shorten
 
@@ -72,11 +72,11 @@ def paired_change(before: Sequence[Row], after: Sequence[Row]) -> Change | None:
     A question's reward is the mean of its attempts, a missing one counting 0, as the held-out mean itself has it.
     """
     first, last = _by_question(before), _by_question(after)
-    differences = [last[sample] - first[sample] for sample in first if sample in last]
-    if len(differences) < 2:
+    both = first.keys() & last.keys()
+    if len(both) < 2:
         return None
-    low, high = bootstrap_interval(differences)
-    return Change(math.fsum(differences) / len(differences), low, high)
+    found = paired_difference({name: last[name] for name in both}, {name: first[name] for name in both})
+    return Change(found.mean, found.low, found.high)
 
 
 def duration_text(seconds: float) -> str:

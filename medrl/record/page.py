@@ -24,10 +24,11 @@ CONTROLS = {code: chr(0x2400 + code) for code in range(32) if code not in (9, 10
 CONTROLS |= {code: f"⟨U+{code:04X}⟩" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 
-def rendered(name: str, contents: Mapping[str, Any], **more: Any) -> str:
-    """The page `<name>.html.jinja` with its styles, and its script where it has one, ready to be written as UTF-8."""
+def rendered(name: str, contents: Mapping[str, Any], script_of: str = "", **more: Any) -> str:
+    """The page `<name>.html.jinja` with its styles and its script, or that of another page, ready to be written as UTF-8."""
     style = "".join(_text(each) for each in dict.fromkeys(("report.css", f"{name}.css")))
-    script = _text(f"{name}.js") if (HERE / f"{name}.js").is_file() else ""
+    source = f"{script_of or name}.js"
+    script = _text(source) if (HERE / source).is_file() else ""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     own = {"style": Markup(style), "script": Markup(script), "script_hash": Markup(digest)}
     page = _environment().get_template(f"{name}.html.jinja").render(contents, **own, **more)

@@ -40,6 +40,7 @@ def gates(kinds=(), **gates):
         ({"rewards": {"a": {"use": "x.py", "wieght": 1}}}, "did you mean rewards.a.weight?"),
         ({"algorithm__group_size": 1}, "at least 2 are needed"),
         ({"algorithm__group_size": "many"}, "algorithm.group_size='many'"),
+        ({"algorithm__max_refills": -1}, "algorithm.max_refills=-1: expected 0 or more"),
         ({"training__minibatches": 3}, "does not divide"),
         ({"model__min_pixels": 10**7}, "above model.max_pixels"),
         ({"sampling__temperature": 0}, "teach nothing"),

@@ -146,7 +146,7 @@ def test_data_smaller_than_the_refills_ends_them(tmp_path, asked_of):
 def test_a_sample_that_the_data_hold_twice_is_asked_once_in_a_step(tmp_path, asked_of):
     """Its attempts would be the same to the token: random numbers come from seed, step and the sample's id."""
     given = settings(tmp_path, refills=5, size=2)
-    course = Course(given, samples(3) * 4)
+    course = Course(given, [sample for _ in range(4) for sample in samples(3)])
     answering = Answering(asked_of, [], NONE)
     gather(given, 0, course, answering, load_estimator(given.algorithm))
     assert all(len(set(ask)) == len(ask) for ask in answering.asks[1:]) and len(set(all_of(answering.asks))) == 3

@@ -218,7 +218,7 @@ def test_uncertainty_is_that_of_engine_local(replayed):
         )
         journal = entries(one)[step]
         assert journal["advantage/reference"] == state["mu"] and journal["advantage/weight_max"] < 1
-        shaped += journal["advantage/weight_max"] > 0.5
+        shaped += journal["advantage/weight_max"] > 0.1
     assert shaped >= 2, "the weights must have been large enough to show in the weights of the model"
 
 

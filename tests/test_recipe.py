@@ -74,6 +74,7 @@ def gates(kinds=(), **gates):
         ({"health__window": 0}, "health.window=0: expected at least 1"),
         ({"health__zero_spread": 1.5}, "health.zero_spread=1.5: expected a share between 0 and 1 (never)"),
         ({"health__entropy_collapse": -0.1}, "health.entropy_collapse=-0.1: expected a share between 0 (never) and 1"),
+        ({"health__truncated": 1.5}, "health.truncated=1.5: expected a share"),
         ({"health__truncated": float("nan")}, "health.truncated=nan: expected a share"),
         ({"health__missing": 90}, "health.missing=90.0: expected a share"),
         ({"health__format_only": -1}, "health.format_only=-1.0: expected a gain"),

@@ -26,6 +26,10 @@ def test_a_step_written_twice_counts_as_it_was_written_last():
     assert spans([entry(1), entry(2, ["a"]), entry(2), entry(3)]) == []
 
 
+def test_an_alarm_told_again_while_it_is_up_is_the_same_alarm():
+    assert spans([entry(1, ["a", "a"]), entry(2, ["a"]), entry(3, cleared=["a"])]) == [("a", 1, 2, False)]
+
+
 def test_the_cold_start_has_no_alarms():
     assert spans([{**entry(1, ["a"]), "stage": "sft"}]) == []
 

@@ -191,7 +191,7 @@ def damage_reward_import(here):
         (None, ["sft.steps=3"], "no demonstration"),
         (None, ["model.path=/no/such/model"], "no processor could be loaded"),
         (None, ["engine.device=cuda"], "finds no CUDA device"),
-        (None, ["prompt.style=thinking"], "expected one of grounding, no_think, think"),
+        (None, ["prompt.style=thinking"], "expected one of grounding, no_think, ophtha_reason, think"),
     ],
 )
 def test_bad_input_is_one_paragraph_before_anything_is_written(here, monkeypatch, capsys, damage, overrides, told):

@@ -233,7 +233,7 @@ def test_what_the_environment_said_does_not_count(tmp_path):
     [
         ({"gamma": 1.0}, r"algorithm\.kwargs\.gamma=1\.0: expected at least 0 and below 1"),
         ({"gamma": -0.1}, "gamma=-0.1"),
-        ({"gamma": "0.9"}, r"gamma=0\.9: expected a number"),
+        ({"gamma": "0.9"}, r"gamma='0\.9': expected a number"),
         ({"gamma": math.nan}, "gamma=nan: expected a number"),
         ({"lambda": 1.0}, r"lambda=1\.0: expected above -1 and below 1; beyond, right and wrong answers would change"),
         ({"lambda": math.nan, "form": "additive"}, "lambda=nan"),

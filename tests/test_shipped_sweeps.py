@@ -2,49 +2,34 @@
 
 from dataclasses import replace
 from functools import cache
-from itertools import product
 from pathlib import Path
 
 import pytest
 from model_configs import CONFIGS
-from omegaconf import OmegaConf
 
 from medrl.cluster.layout import layout_faults
 from medrl.cluster.memory import estimate, faults
 from medrl.data.of_recipe import load_split
 from medrl.dialogue.prompts import load_style
 from medrl.learning.estimator import load_estimator
-from medrl.recipe import recipe_from
 from medrl.recipe_file import raw_recipe
 from medrl.rollout.interaction import load_interaction
 from medrl.scoring.loaded import load_rewards
+from medrl.sweep.plan import plan_sweep
 
 FOLDER = Path(__file__).resolve().parent.parent / "recipes" / "sweeps"
 FULL = ("uadt", "reward_weights", "turns", "group_size")
 GPU_80 = 80 * 10**9
 
 
-def points_of(block):
-    """[{dotted key: value}] of grid, zip and list, as the sweep's grammar has it."""
-    axes = [[{key: value} for value in values] for key, values in block.get("grid", {}).items()]
-    rows = [dict(zip(block["zip"], row)) for row in zip(*block["zip"].values())] if "zip" in block else [{}]
-    return [
-        {key: value for part in parts for key, value in part.items()}
-        for parts in product(*axes, rows, block.get("list", [{}]))
-    ]
-
-
 @cache
 def recipes_of(name):
-    """(the `sweep:` block, the recipe of each point)."""
-    given, block = raw_recipe(FOLDER / f"{name}.yaml", ["data.root=/data"])
-    found = []
-    for point in points_of(block):
-        config = OmegaConf.create(given)
-        for key, value in point.items():
-            OmegaConf.update(config, key, value, merge=True)
-        found.append(recipe_from(OmegaConf.to_container(config), name, name))
-    return block, found
+    """(the `sweep:` block, the recipe of each point), as `medrl sweep` plans them."""
+    path = FOLDER / f"{name}.yaml"
+    plan, (_, block) = plan_sweep(path, ["data.root=/data"]), raw_recipe(path)
+    assert not plan.notes, "a condition that matches nothing is a slip"
+    first = {run.point: plan.recipes[run.name] for run in reversed(plan.sweep.runs)}
+    return block, list(first.values())[::-1]
 
 
 def every(recipes, value):
@@ -59,10 +44,6 @@ def test_each_ablation_has_a_version_for_two_cores():
 def test_every_point_has_parts_that_exist_and_there_are_seeds(name):
     block, recipes = recipes_of(name)
     assert len(block["seeds"]) >= 2 and len(recipes) >= 3
-    points = points_of(block)
-    flat = OmegaConf.create(block.get("baseline"))
-    alike = [point for point in points if all(point.get(key, "absent") == value for key, value in flat.items())]
-    assert len(alike) == 1, "the baseline is one point"
     for recipe in recipes:
         load_estimator(recipe.algorithm, FOLDER)
         load_rewards(recipe.rewards, FOLDER)

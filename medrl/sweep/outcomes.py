@@ -17,6 +17,7 @@ from medrl.record.panels import Series, collect
 from medrl.record.reading import read_lines, read_object
 from medrl.record.replies import number_of
 from medrl.sweep.layout import Sweep, SweepRun
+from medrl.sweep.state import state_of
 
 TAIL_BYTES, REASON_CHARACTERS = 8000, 600
 LOADER = getattr(
@@ -39,7 +40,7 @@ BY_ROW: dict[str, Callable[[Mapping[str, Any]], float | None]] = {  # metrics th
 
 @dataclass(frozen=True)
 class Outcome:
-    """`status`: done, failed, stopped, interrupted (or still at work) or new. `value`, `first`: the metric at the last and at
+    """`status`: of state.py. `value`, `first`: the metric at the last and at
     the first validation; `answers`: the metric of each question at the last, empty where only its mean is known."""
 
     run: SweepRun
@@ -63,7 +64,7 @@ def outcome(sweep: Sweep, run: SweepRun) -> Outcome:
     """Never raises for what a directory holds; what could not be read is in `problems`."""
     folder, problems = sweep.run_dir(run), list[str]()
     summary = read_object(folder / "summary.json", problems)
-    status, reason = _status(sweep, run, summary)
+    status, reason = _status(sweep, run)
     entries = read_lines(folder / "metrics.jsonl", problems)
     series = collect(entries).get("grpo", {})
     points = [(step, value) for step, value in series.get(sweep.metric, []) if math.isfinite(value)]
@@ -109,22 +110,11 @@ def by_question(rows: Sequence[Any], metric: str) -> dict[str, float]:
     return {question: math.fsum(found) / len(found) for question, found in values.items()}
 
 
-def _status(sweep: Sweep, run: SweepRun, summary: Mapping[str, Any]) -> tuple[str, str | None]:
-    """In the words of `medrl sweep`; logs/<name>.json is what the sweep noted of a run that could not speak for itself."""
-    attempt = read_object(sweep.log_file(run).with_name(f"{run.name}.json"), [])
-    reason = summary.get("reason") or attempt.get("reason")
-    reason = _plain(str(reason)) if reason else None
-    begun = (sweep.run_dir(run) / "recipe.yaml").is_file()
-    match summary.get("status"):
-        case "completed":
-            return "done", None
-        case "failed":
-            return "failed", reason or _last_line(sweep.log_file(run))
-        case "stopped" if not (reason or "").startswith("SIG"):
-            return "stopped", reason
-    if attempt.get("reason") or attempt.get("code"):
-        return "failed", reason or _last_line(sweep.log_file(run))
-    return ("interrupted" if begun else "new"), reason
+def _status(sweep: Sweep, run: SweepRun) -> tuple[str, str | None]:
+    """What became of it, and why; of a run that could not speak for itself, what it last said."""
+    state = state_of(sweep, run)
+    reason = _plain(state.reason) if state.reason else None
+    return state.status, reason or (_last_line(sweep.log_file(run)) if state.status == "failed" else None)
 
 
 def _last_line(log: Path) -> str | None:

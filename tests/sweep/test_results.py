@@ -16,6 +16,7 @@ from medrl.evaluation.paired import difference_over_seeds, holm
 from medrl.sweep.layout import read_sweep
 from medrl.sweep.outcomes import by_question
 from medrl.sweep.results import write_results
+from medrl.sweep.state import note_attempt
 from medrl.sweep.words import best_point, headline
 
 HOSTILE = '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=1">|a_b&c%\u202e'
@@ -141,15 +142,14 @@ def test_runs_in_every_state_are_shown_with_their_reasons_and_stop_nothing(tmp_p
     (killed / "summary.json").write_text('{"status": "comp')
     with (killed / "metrics.jsonl").open("a") as journal:
         journal.write('{"stage": "grpo", "alarms": [{"name": "length_drift"}], "step": 4}\n{"stage": "gr')
-    early = sweep.log_file(runs["lambda=3,seed=0"])
-    early.write_text("reading data\nmedrl: data.train: no such file\n\n")
-    early.with_name("lambda=3,seed=0.json").write_text('{"code": 1}')
+    reason = "exit code 2: medrl: data.train: no such file"
+    note_attempt(sweep, runs["lambda=3,seed=0"], code=2, reason=reason)
     facts = write_results(sweep)
     states = {one["name"]: (one["status"], one["reason"]) for one in facts["outcomes"]}
     assert states["lambda=1,seed=1"] == ("failed", "RewardTimeout: took \\ud800 5 s")
     assert states["lambda=2,seed=0"] == ("stopped", "alarm entropy_collapse")
     assert states["lambda=2,seed=1"] == ("interrupted", None)
-    assert states["lambda=3,seed=0"] == ("failed", "medrl: data.train: no such file")
+    assert states["lambda=3,seed=0"] == ("failed", reason)
     assert states["lambda=3,seed=1"] == ("new", None)
     found = by_name(facts)
     assert [found[f"lambda={place}"]["seeds"] for place in range(4)] == [2, 1, 0, 0]

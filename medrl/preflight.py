@@ -153,9 +153,17 @@ def _cluster_faults(recipe: Recipe) -> list[str]:
 
 
 def _domain_warnings(recipe: Recipe, estimator: Estimator, samples: Sequence[Sample]) -> list[str]:
-    """An estimator that weighs domains against each other, and only one of them to train on."""
+    """An estimator that weighs domains against each other, and cannot see how they do: only one, or the filter hides it."""
+    if "domains" not in estimator.asks_for:
+        return []
+    if recipe.algorithm.filter_groups:
+        return [
+            f"algorithm.advantage={estimator.name} with algorithm.filter_groups: questions that are always wrong are left out "
+            "before the estimator sees them, so a domain that fails altogether looks no worse than the others. Set "
+            "algorithm.filter_groups=false"
+        ]
     names = {sample.slice_of(recipe.data.slice_by) for sample in samples}
-    if "domains" not in estimator.asks_for or len(names) > 1:
+    if len(names) > 1:
         return []
     by = recipe.data.slice_by or "data_source, since data.slice_by is not set"
     return [

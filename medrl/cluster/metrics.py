@@ -20,10 +20,13 @@ SAME = {
 def policy_metrics(fields: dict[str, Tensor], trained: Tensor) -> dict[str, float]:
     """Means over the trained tokens. `fields`: (rollouts, tokens) each, padded with 0; `trained`: (rollouts,) bool.
 
+    Nothing where no token was trained on, as in engine `local`: a 0 would be taken for a collapse of entropy.
     `policy/engine_gap` is |log-probability of the actor - of vLLM|, the measure of whether the two are one policy.
     """
     mask = fields["response_mask"] * trained[:, None]
-    tokens = mask.sum().clamp(min=1)
+    tokens = mask.sum()
+    if not tokens:
+        return {}
     gap = (fields["old_log_probs"] - fields["rollout_log_probs"]).abs() * mask
     found = {
         "policy/entropy": (fields["entropy"] * mask).sum() / tokens,

@@ -63,7 +63,7 @@ def rescore(
         report("reading rollouts", 0, 1)
         found = read_stored(run, data.samples, held_out, problems, data.root)
         settle()
-        _score(run, recipe, found, rewards, estimator, pool, report)
+        _score(run, recipe, found, rewards, estimator, held_out, pool, report)
     return Rescored(found, problems, not held_out)
 
 
@@ -92,10 +92,11 @@ def _score(
     found: Sequence[Stored],
     rewards: Sequence[LoadedReward],
     estimator: Estimator,
+    held_out: bool,
     pool: Service | None,
     report: Progress,
 ) -> None:
-    """Fill scores, rewards and, a step at a time, advantages; those of validations mean nothing and are not shown."""
+    """Fill scores, rewards and, a step at a time, advantages; `held_out` rollouts have none."""
     sample = next(
         (one.row["sample_id"] for one in found if not any(r.applies(one.rollout.prompt.sample) for r in rewards)), ""
     )
@@ -104,8 +105,13 @@ def _score(
     asyncio.run(
         _score_portions(list(_portions(found)), rewards, pool, lambda done: report("scoring", done, len(found)))
     )
+    if held_out:
+        return
     for _, step in groupby(found, lambda one: one.row["step"]):
         scored = [one.rollout for one in step if one.rollout.reward is not None and not one.rollout.filtered]
+        if "entropies" in estimator.asks_for and any(one.entropy is not None for one in scored):
+            # one that had no score then was not looked at, and has none to go by now
+            scored = [one for one in scored if one.entropy is not None]
         if scored:
             fill_advantages(recipe, scored, estimator)
         if recipe.algorithm.mask_over_turns:

@@ -23,11 +23,15 @@ class Slicing:
 
     by: str
     accuracy: str
+    kinds: tuple[str, ...] = ()  # those it has a say about; all, where there are none
 
     @classmethod
     def of(cls, recipe: Recipe) -> "Slicing | None":
         """That of the recipe; None where it tells nothing apart."""
-        return cls(recipe.data.slice_by, accuracy_reward(recipe)) if recipe.data.slice_by else None
+        if not recipe.data.slice_by:
+            return None
+        name = accuracy_reward(recipe)
+        return cls(recipe.data.slice_by, name, tuple(recipe.rewards[name].kinds))
 
 
 def slice_metrics(rollouts: Sequence[Rollout], slicing: Slicing) -> dict[str, float]:
@@ -45,7 +49,7 @@ def slice_metrics(rollouts: Sequence[Rollout], slicing: Slicing) -> dict[str, fl
     for name, members in sorted(slices.items()):
         found[f"slice/{name}/n"] = float(len({id(one.prompt) for one in members}))
         found[f"slice/{name}/reward"] = sum(one.reward or 0.0 for one in members) / len(members)
-        scores = [_accuracy(one, slicing.accuracy) for one in members]
+        scores = [_accuracy(one, slicing) for one in members]
         judged = [score for score in scores if score is not None]
         if judged:
             accuracies.append(sum(judged) / len(judged))
@@ -83,7 +87,9 @@ def slice_faults(by: str | None, split: str, samples: Sequence[Sample]) -> list[
     return []
 
 
-def _accuracy(rollout: Rollout, reward: str) -> float | None:
+def _accuracy(rollout: Rollout, slicing: Slicing) -> float | None:
     """Its score; 0 where it is missing, None where the reward has no say."""
-    score = accuracy_of(rollout, reward)
-    return 0.0 if score is None and {reward, TOKENS} & rollout.missing.keys() else score
+    if slicing.kinds and rollout.prompt.sample.kind not in slicing.kinds:
+        return None
+    score = accuracy_of(rollout, slicing.accuracy)
+    return 0.0 if score is None and {slicing.accuracy, TOKENS} & rollout.missing.keys() else score

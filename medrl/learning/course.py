@@ -31,9 +31,14 @@ class Course:
         self.state: dict[str, Any] = {}  # {"failed": {sample id: [0-based step, mean accuracy]}}
 
     def batch(self, step: int) -> list[Sample]:
-        """The samples of 0-based `step`: those of the stage that are next, the last few given up for failed ones."""
+        """The samples of 0-based `step`: those of the stage that are next, some given up for failed ones, which come last.
+
+        Which are given up is drawn: always the last would always be the hardest, or the same in every pass.
+        """
         chosen, again = self._chosen(step), self._again(step)
-        return [self.samples[index] for index in [*chosen[: len(chosen) - len(again)], *again]]
+        lots = np.random.default_rng(derive_seed(self.recipe.seed, "give up", step)).permutation(len(chosen))
+        kept = sorted(lots[len(again) :].tolist())
+        return [self.samples[index] for index in [*(chosen[place] for place in kept), *again]]
 
     def more(self, step: int, refill: int, count: int, used: Sequence[Sample]) -> list[Sample]:
         """`count` other samples for the same step, where groups of `used` were dropped; fewer when the stage has no more.
@@ -42,9 +47,10 @@ class Course:
         With `curriculum.order` those are taken that come nearest to `used` in difficulty.
         """
         pool = self._stage(step)[1].pool
-        taken = {id(sample) for sample in used}
+        taken = {sample.id for sample in used}  # by id: it is what a rollout's random numbers come from
         order = np.random.default_rng(derive_seed(self.recipe.seed, "refill", step, refill)).permutation(len(pool))
-        fresh = [one for place in order.tolist() if id(one := self.samples[pool[place]]) not in taken]
+        others = {one.id: one for place in order.tolist() if (one := self.samples[pool[place]]).id not in taken}
+        fresh = list(others.values())
         if self.recipe.curriculum.order and used:
             here = median(self._rate(sample) or 0.0 for sample in used)
             fresh.sort(key=lambda sample: abs((self._rate(sample) or 0.0) - here))

@@ -16,7 +16,7 @@ from medrl.learning.estimator import Estimator, group_numbers, judged
 from medrl.learning.step import check_missing
 from medrl.recipe import Recipe
 from medrl.rollout.types import Rollout
-from medrl.scoring.accuracy import accuracy_of, accuracy_reward
+from medrl.scoring.accuracy import accuracy_of, judge_of
 
 Ask = Callable[[list[Sample]], list[Rollout]]  # scored rollouts, group after group; none of a sample that was lost
 Group = list[Rollout]
@@ -50,18 +50,18 @@ def gather(recipe: Recipe, step: int, course: Course, ask: Ask, estimator: Estim
     rollouts = ask(first)
     if not recipe.algorithm.filter_groups:
         return Gathered(rollouts)
-    size, reward = len(first), accuracy_reward(recipe)
+    size = len(first)
     spread = _spread(recipe, rollouts, estimator)
     asked, groups, refills = list(first), _groups(rollouts), 0
-    kept = _kept(groups, recipe, step, reward)
+    kept = _kept(groups, recipe, step)
     while len(kept) < size and refills < recipe.algorithm.max_refills:
-        more = _others(course.more(step, refills + 1, size - len(kept), asked), asked)
+        more = course.more(step, refills + 1, size - len(kept), asked)
         if not more:
             break
         refills += 1
         asked += more
         groups += _groups(ask(more))
-        kept = _kept(groups, recipe, step, reward)
+        kept = _kept(groups, recipe, step)
     chosen = {id(group) for group in kept}
     dropped = [group for group in groups if id(group) not in chosen]
     for group in dropped:
@@ -79,13 +79,13 @@ def gather(recipe: Recipe, step: int, course: Course, ask: Ask, estimator: Estim
     return Gathered(_flat([*kept, *dropped[:places]]), _flat(dropped[places:]), metrics)
 
 
-def teaches(group: Sequence[Rollout], reward: str) -> bool:
+def teaches(group: Sequence[Rollout], reward: str | None) -> bool:
     """Whether two attempts that can be trained on differ in accuracy, the raw score of `reward`.
 
     A question of a kind that `reward` does not score cannot be judged, and is kept.
     """
     trained = [rollout for rollout in group if rollout.reward is not None]
-    found = {accuracy_of(rollout, reward) for rollout in trained}
+    found = {accuracy_of(rollout, reward) if reward is not None else None for rollout in trained}
     return len(trained) > 1 and (found == {None} or len(found) > 1)
 
 
@@ -101,28 +101,20 @@ def warnings_of(recipe: Recipe, samples: Sequence[Sample]) -> list[str]:
             f"training.prompts_per_step={size} with algorithm.max_refills={refills} may ask {size * (1 + refills)}. "
             "Add data, or lower one of the two."
         )
-    name = accuracy_reward(recipe)
-    judged_kinds = recipe.rewards[name].kinds
-    others = sorted({str(sample.kind) for sample in samples if judged_kinds and sample.kind not in judged_kinds})
+    others = sorted({str(sample.kind) for sample in samples if judge_of(recipe, sample) is None})
     if others:
         found.append(
-            f"algorithm.filter_groups: rewards.{name} does not score questions of kind {', '.join(others)}, so they are never "
-            "left out. Set scoring.accuracy to a reward that scores every kind, or leave it so."
+            f"algorithm.filter_groups: no reward says whether an answer to questions of kind {', '.join(others)} is right, so "
+            "they are never left out. Set scoring.accuracy to a reward that scores every kind, or leave it so."
         )
     return found
 
 
-def _others(more: Sequence[Sample], asked: Sequence[Sample]) -> list[Sample]:
-    """Without those asked before: a rollout's random numbers come from its sample's id, so they would say the same again."""
-    before = {sample.id for sample in asked}
-    return list({sample.id: sample for sample in more if sample.id not in before}.values())
-
-
-def _kept(groups: Sequence[Group], recipe: Recipe, step: int, reward: str) -> list[Group]:
+def _kept(groups: Sequence[Group], recipe: Recipe, step: int) -> list[Group]:
     """Those that teach; MedrlError where so many rollouts have no score that asking on would only hide it."""
     if rollouts := _flat(groups):
         check_missing(recipe, rollouts, step)
-    return [group for group in groups if teaches(group, reward)]
+    return [group for group in groups if teaches(group, judge_of(recipe, group[0].prompt.sample))]
 
 
 def _groups(rollouts: Sequence[Rollout]) -> list[Group]:

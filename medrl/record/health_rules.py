@@ -10,7 +10,7 @@ from typing import Any
 from medrl.recipe import Recipe
 from medrl.record.alarms import is_number
 from medrl.record.windows import History, Span
-from medrl.scoring.accuracy import accuracy_reward
+from medrl.scoring.accuracy import accuracy_reward, judges
 
 ACCURACY_GAIN = 0.02  # below it accuracy has not moved, and what another reward gained is form
 BACK = 0.1  # an alarm clears when the mean is this share of the limit inside it, so that it does not flicker
@@ -120,10 +120,11 @@ def _format_only(history: History, recipe: Recipe) -> Reading | None:
     limit, right = recipe.health.format_only, accuracy_reward(recipe)
     accuracy = history.both(_score(right))
     gates = {reward.gate for reward in recipe.rewards.values()}
+    answers = judges(recipe)  # a second reward for answers, of another kind of question, is no form
     gains: list[tuple[float, str, Span, Span]] = []
     for name, reward in recipe.rewards.items():
         earned = reward.weight != 0 or name in gates  # else it is only looked at, and nothing is learnt from it
-        if name != right and earned and (spans := history.both(_score(name))):
+        if name not in answers and earned and (spans := history.both(_score(name))):
             gain = _told(spans[1].mean - spans[0].mean)
             gains.append((-gain if reward.weight < 0 else gain, name, *spans))
     if accuracy is None or not gains:

@@ -123,6 +123,7 @@ def _rollout(row: dict[str, Any], prompt: Prompt) -> Rollout:
         end_reason=row["end_reason"],
         turns=turns,
         # what no reward was shown then is shown to none now
+        entropy=row.get("entropy"),
         missing={TOKENS: row["missing"][TOKENS]} if TOKENS in row.get("missing", {}) else {},
         filtered=row.get("filtered") is True,  # not trained on then, and so not now
     )

@@ -31,6 +31,15 @@ def judge_of(recipe: Recipe, sample: Sample) -> str | None:
     return max(naming, key=lambda name: recipe.rewards[name].weight, default=None)
 
 
+def judges(recipe: Recipe) -> set[str]:
+    """Every reward that `judge_of` may name: the accuracy reward, and the heaviest of each kind that it has no say about."""
+    kinds = {kind for reward in recipe.rewards.values() for kind in reward.kinds}
+    chosen = accuracy_reward(recipe)
+    others = kinds - set(recipe.rewards[chosen].kinds) if recipe.rewards[chosen].kinds else set()
+    naming = [[name for name, reward in recipe.rewards.items() if kind in reward.kinds] for kind in others]
+    return {chosen, *(max(names, key=lambda name: recipe.rewards[name].weight) for names in naming)}
+
+
 def accuracy_for(recipe: Recipe, rollout: Rollout) -> float | None:
     """`accuracy_of` the reward that judges this rollout's question."""
     judge = judge_of(recipe, rollout.prompt.sample)

@@ -197,3 +197,20 @@ def test_the_command(run, tmp_path):
     assert facts["rewards"]["reward"]["new"] == pytest.approx(6.0 / 8) and len(out.read_text().splitlines()) == 9
     told = ask.invoke(app, ["reward", "rescore", str(tmp_path), str(run / "recipe.yaml")])
     assert isinstance(told.exception, MedrlError) and "not a run directory" in str(told.exception)
+
+
+def test_an_estimator_that_needs_entropies_finds_those_that_were_stored(run, given, tmp_path):
+    (run / "eval" / "step_000002.json").write_text(
+        json.dumps({"step": 2, "summary": {}, "rows": [row_of(*ROWS[0], samples(2)[0])]})
+    )
+    given = {**given, "data": {**given["data"], "val": "train", "val_options": {"n": 2}}}
+    changed = recipe_from({**given, "algorithm": {"advantage": "uadt", "group_size": 3}}, "some.yaml", "some")
+    with pytest.raises(MedrlError, match="have no entropy"):
+        rescore(run, changed)
+    assert len(rescore(run, changed, held_out=True).rollouts) == 1  # has no advantages, so needs none
+    for path in sorted((run / "rollouts").glob("*.jsonl")):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [{**row, "entropy": 0.5 + 0.1 * row["attempt"]} if row["reward"] is not None else row for row in rows]
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    found = rescore(run, changed).rollouts
+    assert [one.rollout.advantage is None for one in found] == [False] * 5 + [True] * 1 + [False] * 2 + [True]

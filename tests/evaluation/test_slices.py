@@ -57,6 +57,8 @@ def test_each_slice_and_the_worst(scored):
     }  # fmt: skip
     scored[7].missing = {TOKENS: "forbidden_token"}  # not trained on and not graded: wrong, as everywhere
     assert slice_metrics(scored, Slicing("modality", "answer"))["slice/US/accuracy"] == 0.0
+    by_kind = Slicing("modality", "answer", kinds=("choice",))  # the reward has no say about counts, missing or not
+    assert "slice/US/accuracy" not in slice_metrics(scored, by_kind)
     scored[7].missing = {}
 
 

@@ -156,6 +156,8 @@ def test_accuracy_is_the_reward_the_recipe_names_and_a_reward_of_no_weight_teach
     assert names(answer={}, format={"weight": 0.1}) == [(4, "format_only")]
     assert names(accuracy="format", answer={}, format={"weight": 0.1}) == []  # it is accuracy that gained
     assert names(answer={}, format={"weight": 0.0}) == []
+    both = {"answer": {"kinds": ["choice"]}, "format": {"kinds": ["open"]}}
+    assert names(**both) == []  # a second reward for answers, to another kind of question
     assert names(answer={"gate": "format"}, format={"weight": 0.0}) == [
         (4, "format_only")
     ]  # it opens the answer's gate

@@ -63,7 +63,8 @@ def drpo(
     scale = 1 / (factors * deviation)
     for domain in cluster_counts:
         own = [number for number, (name, _) in enumerate(questions) if name == domain]
-        told[f"scale/{domain}"] = float(scale[own].mean())
+        if scaled.any():  # else the deviation is nothing but epsilon
+            told[f"scale/{domain}"] = float(scale[own].mean())
     return Estimate(scaled / deviation, {"questions": [list(one) for one in known]}, told)
 
 

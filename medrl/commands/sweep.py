@@ -5,6 +5,7 @@ Exit code 0 when every run is completed, 1 when some are not, 128 + n after sign
 
 import json
 import os
+import shlex
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -133,7 +134,7 @@ def _show_plan(plan: Any, states: dict[str, Any], retry: bool, at_once: int, as_
 
 
 def _submit(plan: Any, states: dict[str, Any], throttle: int, options: list[str], retry: bool, as_json: bool) -> None:
-    from medrl.sweep.slurm import submission, submit
+    from medrl.sweep.slurm import again_arguments, submission, submit
     from medrl.sweep.state import RETRIED
 
     again = RETRIED if retry else ()
@@ -152,7 +153,8 @@ def _submit(plan: Any, states: dict[str, Any], throttle: int, options: list[str]
         print(json.dumps({"sweep": str(plan.sweep.folder), "job": job, "elements": indices, "throttle": throttle}))
         return
     told = f"job {job}: {len(indices)} of {len(plan.sweep.runs)} runs, {throttle} at once"
-    console.print(f"{told}. How it goes: medrl sweep {plan.sweep.recipe} --dry-run", markup=False, soft_wrap=True)
+    same = shlex.join(["medrl", *again_arguments(plan.sweep), "--dry-run"])
+    console.print(f"{told}. How it goes: {same}", markup=False, soft_wrap=True)
 
 
 def _one(plan: Any, wanted: str) -> Any:

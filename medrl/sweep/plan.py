@@ -49,7 +49,8 @@ def plan_sweep(path: Path, overrides: Sequence[str] = (), given_as: str | None =
         raise MedrlError(f"{path}: no `sweep:` block. Add one, such as `sweep: {{seeds: 3}}`, or use `medrl train`.")
     spec = read_spec(block, str(path))
     name, runs_dir = str(given.get("name", path.stem)), str(given.get("runs_dir", "runs"))
-    kept = [one for one in overrides if not one.startswith(("sweep.", "sweep=", "name=", "runs_dir="))]
+    of_block = [one for one in overrides if one.startswith(("sweep.", "sweep="))]
+    kept = [one for one in overrides if one not in of_block and not one.startswith(("name=", "runs_dir="))]
     defaults, _ = fill_in(given)
     points, notes = _points(spec, defaults)
     seeds = spec.seeds or (int(defaults.seed),)
@@ -79,7 +80,7 @@ def plan_sweep(path: Path, overrides: Sequence[str] = (), given_as: str | None =
         raise MedrlError("\n".join([f"{path}: {count} in its sweep.", *(f"  - {problem}" for problem in problems)]))
     varied = _varied([point for _, point in points])
     folder = Path(runs_dir) / name
-    sweep = Sweep(name, folder, given_as or str(path), kept, varied, spec.metric, baseline, runs)
+    sweep = Sweep(name, folder, given_as or str(path), kept, varied, spec.metric, baseline, runs, of_block)
     return Plan(sweep, recipes, changes, notes)
 
 

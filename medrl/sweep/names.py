@@ -31,7 +31,8 @@ def point_names(points: Sequence[Mapping[str, Any]]) -> list[str]:
     for point in points:
         name = ",".join(f"{short[key]}={_brief(value)}" for key, value in point.items()) or RECIPE
         names.append(name if len(name) <= LONGEST_POINT else _cut(name, point, LONGEST_POINT))
-    often = Counter(name.casefold() for name in names)
+    distinct = {_as_text(point): name for name, point in zip(names, points)}  # a point given twice is told elsewhere
+    often = Counter(name.casefold() for name in distinct.values())
     return [
         name if often[name.casefold()] == 1 else _cut(name, point, LONGEST_POINT, whole=True)
         for name, point in zip(names, points)

@@ -183,12 +183,16 @@ def _told(problem: str, names: list[str], of: int) -> str:
 
 
 def _same_recipe(runs: Sequence[SweepRun]) -> list[str]:
+    """Points that are one, told once for all their seeds."""
     first: dict[str, str] = {}
-    told = []
+    told: dict[str, None] = {}
     for run in runs:
-        if (other := first.setdefault(run.hash, run.name)) != run.name:
-            told.append(f"{run.name}: the same recipe as {other}; take one out of the lists, or with `exclude:`")
-    return told
+        if run.hash not in first:
+            first[run.hash] = run.point
+            continue
+        which = "given more than once" if first[run.hash] == run.point else f"the same recipe as {first[run.hash]}"
+        told[f"{run.point}: {which}; take one out of the lists, or with `exclude:`"] = None
+    return list(told)
 
 
 def _baseline(spec: Spec, labels: list[str], points: list[Point], defaults: DictConfig) -> tuple[str, list[str]]:

@@ -211,16 +211,22 @@ def _metric(given: Any, problems: list[str]) -> str:
 
 
 def _given_twice(spec: Spec) -> list[str]:
-    """Keys that two of grid, zip and list give values to: the one would silently lose."""
-    keys = [
-        ("grid", {key for values in spec.grid.values() for point in values for key in point}),
-        ("zip", {key for row in spec.rows for key in row}),
-        ("list", {key for point in spec.entries for key in point}),
-    ]
+    """Keys that two of the grid's axes, zip and list give values to: the one would silently lose."""
+    sources = [(f"grid's {axis}", values) for axis, values in spec.grid.items()]
+    sources += [("zip", spec.rows), ("list", spec.entries)]
+    keys = [(where, {key for point in points for key in point}) for where, points in sources]
     told = []
     for number, (where, own) in enumerate(keys):
         for other, others in keys[number + 1 :]:
-            told += [
-                f"sweep: {key} is given by {where} and by {other}; take it out of one" for key in sorted(own & others)
-            ]
+            both = sorted({max(one, two, key=len) for one in own for two in others if overlap(one, two)})
+            told += [f"sweep: {key} is given by {where} and by {other}; take it out of one" for key in both]
     return told
+
+
+def overlap(key: str, other: str) -> bool:
+    """Whether two dotted keys are one, or the one lies within the other.
+
+    >>> overlap("env", "env.use"), overlap("env.use", "env.used")
+    (True, False)
+    """
+    return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from medrl.errors import MedrlError
 from medrl.recipe import Recipe, differences, fill_in, recipe_or_faults
@@ -49,6 +50,8 @@ def plan_sweep(path: Path, overrides: Sequence[str] = (), given_as: str | None =
         raise MedrlError(f"{path}: no `sweep:` block. Add one, such as `sweep: {{seeds: 3}}`, or use `medrl train`.")
     spec = read_spec(block, str(path))
     name, runs_dir = str(given.get("name", path.stem)), str(given.get("runs_dir", "runs"))
+    if not name.strip(".") or any(character in name for character in "/\\\0"):
+        raise MedrlError(f"{path}: name={name}: the name of a sweep is that of its folder, so it can hold no path.")
     of_block = [one for one in overrides if one.startswith(("sweep.", "sweep="))]
     kept = [one for one in overrides if one not in of_block and not one.startswith(("name=", "runs_dir="))]
     defaults, _ = fill_in(given)
@@ -90,18 +93,22 @@ def override(key: str, value: Any) -> str:
     >>> override("data.kinds", ["choice", "yes_no"]), override("name", "lambda=0.5,seed=1"), override("a", "1")
     ('data.kinds=[choice, yes_no]', 'name=lambda=0.5,seed=1', "a='1'")
     """
-    if isinstance(value, str) and _reads_plainly(value):
-        return f"{key}={value}"
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False)
-    return f"{key}={text.removesuffix(chr(10)).removesuffix(chr(10) + '...')}"
+    dumped = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False)
+    quoted = json.dumps(value, ensure_ascii=False)  # where YAML would read a text as a number, such as 1e-6
+    ways = [dumped.removesuffix("\n").removesuffix("\n..."), quoted, quoted.replace("${", "\\\\${")]
+    for text in [value, *ways] if isinstance(value, str) else ways:
+        if _reads_as(text, value):
+            return f"{key}={text}"
+    raise MedrlError(f"{key}={value!r}: no command line could say this value. Write it in the recipe, or take another.")
 
 
-def _reads_plainly(text: str) -> bool:
-    """Whether a text needs no quotes to be read as itself."""
+def _reads_as(text: str, value: Any) -> bool:
+    """Whether an override of this text is read as the value, types included."""
     try:
-        return bool(OmegaConf.from_dotlist([f"a={text}"]).a == text)
-    except yaml.YAMLError:  # such as a bracket that is never closed
+        read = OmegaConf.to_container(OmegaConf.from_dotlist([f"a={text}"]), resolve=True)
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError):  # such as a bracket that is never closed, or ${x}
         return False
+    return repr(read) == repr({"a": value})
 
 
 def recipe_hash(recipe: Recipe) -> str:

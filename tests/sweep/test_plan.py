@@ -97,15 +97,21 @@ def test_the_command_of_a_run_makes_the_recipe_that_was_checked(sweep_of, tmp_pa
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(
-    st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters="$\ufeff\ufffe\uffff"), max_size=20
-)
+    st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters="\ufeff\ufffe\uffff"), max_size=20
+) | st.sampled_from(["1e-6", "1E5", "${x}", "a ${x.y} b", "?", "null", "~", "[", "007", "1_0", "0x1f", "2026-11-24"])
 
 
 @settings(max_examples=60)
 @given(st.recursive(SCALARS | TEXTS, lambda inner: st.lists(inner, max_size=3), max_leaves=5))
 def test_an_override_is_read_as_the_value_it_was_made_of(value):
-    read = OmegaConf.to_container(OmegaConf.from_dotlist([override("a.b", value)]))["a"]["b"]
-    assert read == value and type(read) is type(value)
+    read = OmegaConf.to_container(OmegaConf.from_dotlist([override("a.b", value)]), resolve=True)["a"]["b"]
+    assert repr(read) == repr(value)  # types too, within lists as well
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "."])
+def test_a_name_that_leaves_the_folder_is_refused(sweep_of, name):
+    with pytest.raises(MedrlError, match="it can hold no path"):
+        sweep_of({"seeds": 2}, f"name={name}")
 
 
 def test_a_hash_leaves_name_folder_and_loggers_aside(sweep_of):

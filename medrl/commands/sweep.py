@@ -44,13 +44,17 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Make the runs of a recipe's `sweep:` block that are missing; completed ones are kept, interrupted ones resumed."""
+    from medrl.sweep.parts import check_parts
     from medrl.sweep.plan import plan_sweep
     from medrl.sweep.shares import default_at_once
     from medrl.sweep.state import state_of
 
     if at_once is not None and at_once < 1:
         raise MedrlError(f"--at-once {at_once}: how many runs at a time; expected at least 1.")
-    plan = plan_sweep(find_recipe(recipe), overrides or [], given_as=str(recipe))
+    path = find_recipe(recipe)
+    plan = plan_sweep(path, overrides or [], given_as=str(recipe))
+    if not results:
+        check_parts(plan, path.parent)
     runs = plan.sweep.runs if only is None else [_one(plan, only)]
     states = {run.name: state_of(plan.sweep, run, plan.recipes[run.name]) for run in runs}
     count = at_once or default_at_once([plan.recipes[run.name] for run in runs])

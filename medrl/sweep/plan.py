@@ -74,7 +74,7 @@ def plan_sweep(path: Path, overrides: Sequence[str] = (), given_as: str | None =
             recipes[called] = resolved
             changes[called] = _changes(recipe_alone, resolved) if recipe_alone else {k: (None, own[k]) for k in own}
             runs.append(SweepRun(called, label, seed, own, recipe_hash(resolved)))
-    problems = [_told(problem, names, len(points) * len(seeds)) for problem, names in faults.items()]
+    problems = [told(problem, names, len(points) * len(seeds)) for problem, names in faults.items()]
     problems += _same_recipe(runs)
     baseline, baseline_faults = _baseline(spec, labels, [point for _, point in points], defaults)
     problems += baseline_faults
@@ -182,7 +182,8 @@ def _changes(alone: Recipe, resolved: Recipe) -> dict[str, tuple[Any, Any]]:
     return {key: pair for key, pair in found.items() if key not in {*emptied, "name", "runs_dir"}}
 
 
-def _told(problem: str, names: list[str], of: int) -> str:
+def told(problem: str, names: list[str], of: int) -> str:
+    """A problem with whose it is, of so many runs."""
     if len(names) == of and of > 1:
         return f"every run: {problem}"
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -192,14 +193,14 @@ def _told(problem: str, names: list[str], of: int) -> str:
 def _same_recipe(runs: Sequence[SweepRun]) -> list[str]:
     """Points that are one, told once for all their seeds."""
     first: dict[str, str] = {}
-    told: dict[str, None] = {}
+    found: dict[str, None] = {}
     for run in runs:
         if run.hash not in first:
             first[run.hash] = run.point
             continue
         which = "given more than once" if first[run.hash] == run.point else f"the same recipe as {first[run.hash]}"
-        told[f"{run.point}: {which}; take one out of the lists, or with `exclude:`"] = None
-    return list(told)
+        found[f"{run.point}: {which}; take one out of the lists, or with `exclude:`"] = None
+    return list(found)
 
 
 def _baseline(spec: Spec, labels: list[str], points: list[Point], defaults: DictConfig) -> tuple[str, list[str]]:

@@ -79,14 +79,14 @@ def read_spec(block: Any, place: str) -> Spec:
 
 
 def flat(part: Mapping[Any, Any], prefix: str = "") -> Point:
-    """{dotted key: value} of keys written dotted or nested; the later of two that are the same counts.
+    """{dotted key: value} of keys written dotted or nested; the later of two that are the same counts. {} stays a value.
 
     >>> flat({"algorithm.kwargs": {"lambda": 0.5}, "training": {"steps": 2}})
     {'algorithm.kwargs.lambda': 0.5, 'training.steps': 2}
     """
     found: Point = {}
     for key, value in part.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return found
 
 
@@ -192,6 +192,12 @@ def _part(given: Any, where: str, problems: list[str], condition: bool = False) 
         problems.append(f"{where}={given!r}: expected a mapping from keys to values")
         return {}
     point = flat(given)
+    problems += [
+        f"{where}: {key}={{}} would clear nothing, since a mapping is merged into the recipe's; leave {key} out of the recipe "
+        "and give each point its own"
+        for key, value in point.items()
+        if value == {}
+    ]
     for key, instead in OWN_KEYS.items():
         if key in point:
             problems.append(

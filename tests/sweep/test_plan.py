@@ -145,6 +145,7 @@ def test_the_grid_can_be_narrowed_on_the_command_line(sweep_of):
         ({"grid": {LAMBDA: 0.5}}, [f"{LAMBDA}=0.5: expected a list of values, such as [0.5]"]),
         ({"grid": {"training.steps": ["many"]}}, ["training.steps='many'"]),
         ({"zip": {"optimizer.lr": [1e-6, 2e-6], "training.steps": [5]}}, ["optimizer.lr has 2, training.steps has 1"]),
+        ({"list": [{"algorithm.kwargs": {}}, {LAMBDA: 1}]}, ["sweep.list[0]: algorithm.kwargs={} would clear nothing"]),
         ({"list": {LAMBDA: 1}}, ["expected points written out"]),
         ({"list": [{LAMBDA: 1}, 5]}, ["sweep.list[1]=5: expected a mapping"]),
         ({"seeds": 0}, ["sweep.seeds=0"]),

@@ -20,7 +20,7 @@ from medrl.recipe import Recipe, differences, fill_in, recipe_or_faults
 from medrl.recipe_file import read_file, with_overrides
 from medrl.sweep.layout import Sweep, SweepRun
 from medrl.sweep.names import point_names, run_name
-from medrl.sweep.spec import Point, Spec, read_spec
+from medrl.sweep.spec import Point, Spec, flat, read_spec
 
 UNHASHED = ("name", "runs_dir", "loggers")  # they change nothing of what a run computes
 MOST_RUNS = 10_000
@@ -75,7 +75,7 @@ def plan_sweep(path: Path, overrides: Sequence[str] = (), given_as: str | None =
             changes[called] = _changes(recipe_alone, resolved) if recipe_alone else {k: (None, own[k]) for k in own}
             runs.append(SweepRun(called, label, seed, own, recipe_hash(resolved)))
     problems = [told(problem, names, len(points) * len(seeds)) for problem, names in faults.items()]
-    problems += _same_recipe(runs)
+    problems += _same_recipe(runs) + _unheard(spec, kept, [point for _, point in points])
     baseline, baseline_faults = _baseline(spec, labels, [point for _, point in points], defaults)
     problems += baseline_faults
     if problems:
@@ -201,6 +201,23 @@ def _same_recipe(runs: Sequence[SweepRun]) -> list[str]:
         which = "given more than once" if first[run.hash] == run.point else f"the same recipe as {first[run.hash]}"
         found[f"{run.point}: {which}; take one out of the lists, or with `exclude:`"] = None
     return list(found)
+
+
+def _unheard(spec: Spec, overrides: Sequence[str], points: Sequence[Point]) -> list[str]:
+    """Overrides of what every run has of its own, which no run would see."""
+    given = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
+    assert isinstance(given, dict)
+    found = []
+    for key, value in flat(given).items():
+        if key == "seed" and spec.seeds:
+            found.append(f"seed={value}: `sweep.seeds` gives the seeds; write sweep.seeds=[{value}]")
+        elif own := next(
+            (one for one in points[0] if f"{key}.".startswith(f"{one}.") and all(one in point for point in points)),
+            None,
+        ):
+            instead = "the `sweep:` block" if own not in spec.grid else f"the grid, as with sweep.grid.{own}=[…]"
+            found.append(f"{key}={value}: every run has its own {own}, so no run would see this; change {instead}")
+    return found
 
 
 def _baseline(spec: Spec, labels: list[str], points: list[Point], defaults: DictConfig) -> tuple[str, list[str]]:

@@ -56,7 +56,33 @@ def test_points_are_grid_times_rows_times_entries_for_every_seed(sweep_of):
 @pytest.mark.parametrize("seeds, expected", [(None, [7]), (3, [0, 1, 2]), ([5], [5])])  # None: the recipe's own
 def test_seeds(sweep_of, seeds, expected):
     block = {"grid": {LAMBDA: [0]}, **({} if seeds is None else {"seeds": seeds})}
-    assert [run.seed for run in sweep_of(block, "seed=7").sweep.runs] == expected
+    assert [run.seed for run in sweep_of(block, seed=7).sweep.runs] == expected
+    if seeds is None:
+        assert [run.seed for run in sweep_of(block, "seed=8").sweep.runs] == [8]
+
+
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        (
+            "optimizer.lr=0.1",
+            "every run has its own optimizer.lr, so no run would see this; change the grid, as with sweep.grid.",
+        ),
+        ("training.steps=9", "training.steps, so no run would see this; change the `sweep:` block"),
+        ("training={steps: 9, prompts_per_step: 2}", "training.steps=9: every run"),
+        ("seed=7", "seed=7: `sweep.seeds` gives the seeds; write sweep.seeds=[7]"),
+    ],
+)
+def test_an_override_that_no_run_would_see_is_refused(sweep_of, given, told):
+    block = {"grid": {"optimizer.lr": [1e-3, 2e-3]}, "zip": {"training.steps": [1, 2]}, "seeds": 2}
+    with pytest.raises(MedrlError, match="1 mistake ") as raised:
+        sweep_of(block, "algorithm.group_size=6", given)
+    assert told in str(raised.value)
+
+
+def test_an_override_that_some_runs_see_is_heard(sweep_of):
+    plan = sweep_of({"list": [{}, {"optimizer.lr": 1e-3}]}, "optimizer.lr=0.1")
+    assert [one.optimizer.lr for one in plan.recipes.values()] == [0.1, 1e-3]
 
 
 def test_conditions_set_more_and_exclusions_leave_out(sweep_of):

@@ -5,6 +5,7 @@ Exit code 0 when every run is completed, 1 when some are not, 128 + n after sign
 
 import json
 import os
+import shlex
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -43,13 +44,17 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Make the runs of a recipe's `sweep:` block that are missing; completed ones are kept, interrupted ones resumed."""
+    from medrl.sweep.parts import check_parts
     from medrl.sweep.plan import plan_sweep
     from medrl.sweep.shares import default_at_once
     from medrl.sweep.state import state_of
 
     if at_once is not None and at_once < 1:
         raise MedrlError(f"--at-once {at_once}: how many runs at a time; expected at least 1.")
-    plan = plan_sweep(find_recipe(recipe), overrides or [], given_as=str(recipe))
+    path = find_recipe(recipe)
+    plan = plan_sweep(path, overrides or [], given_as=str(recipe))
+    if not results:
+        check_parts(plan, path.parent)
     runs = plan.sweep.runs if only is None else [_one(plan, only)]
     states = {run.name: state_of(plan.sweep, run, plan.recipes[run.name]) for run in runs}
     count = at_once or default_at_once([plan.recipes[run.name] for run in runs])
@@ -133,7 +138,7 @@ def _show_plan(plan: Any, states: dict[str, Any], retry: bool, at_once: int, as_
 
 
 def _submit(plan: Any, states: dict[str, Any], throttle: int, options: list[str], retry: bool, as_json: bool) -> None:
-    from medrl.sweep.slurm import submission, submit
+    from medrl.sweep.slurm import again_arguments, submission, submit
     from medrl.sweep.state import RETRIED
 
     again = RETRIED if retry else ()
@@ -152,7 +157,8 @@ def _submit(plan: Any, states: dict[str, Any], throttle: int, options: list[str]
         print(json.dumps({"sweep": str(plan.sweep.folder), "job": job, "elements": indices, "throttle": throttle}))
         return
     told = f"job {job}: {len(indices)} of {len(plan.sweep.runs)} runs, {throttle} at once"
-    console.print(f"{told}. How it goes: medrl sweep {plan.sweep.recipe} --dry-run", markup=False, soft_wrap=True)
+    same = shlex.join(["medrl", *again_arguments(plan.sweep), "--dry-run"])
+    console.print(f"{told}. How it goes: {same}", markup=False, soft_wrap=True)
 
 
 def _one(plan: Any, wanted: str) -> Any:

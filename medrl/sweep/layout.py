@@ -7,7 +7,7 @@ runs/cpu_uadt/table.md, table.csv, table.tex, index.html
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ class SweepRun:
 
 @dataclass(frozen=True)
 class Sweep:
-    """`recipe` and `overrides`: as given to `medrl sweep`; `varied`: the keys that differ, seeds aside; `metric`: a name such
-    as `val/reward`; `baseline`: the point the others are compared with."""
+    """`recipe` and `overrides`: as given to `medrl sweep`, those of the `sweep:` block in
+    `block_overrides`; `varied`: the keys that differ, seeds aside; `metric`: a name such as `val/reward`; `baseline`: the
+    point the others are compared with."""
 
     name: str
     folder: Path
@@ -40,6 +41,7 @@ class Sweep:
     metric: str
     baseline: str
     runs: list[SweepRun]
+    block_overrides: list[str] = field(default_factory=list)
 
     def run_dir(self, run: SweepRun) -> Path:
         return self.folder / run.name

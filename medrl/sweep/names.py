@@ -17,6 +17,7 @@ LONGEST_VALUE = 32
 RECIPE = "recipe"  # the point that changes nothing
 RESERVED = ("seed", "name")
 UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+ENDS = re.compile(rf"^{UNSAFE.pattern}|{UNSAFE.pattern}$")
 
 
 def run_name(point: str, seed: int) -> str:
@@ -26,12 +27,12 @@ def run_name(point: str, seed: int) -> str:
 def point_names(points: Sequence[Mapping[str, Any]]) -> list[str]:
     """One name for each point, in order; points that differ have names that differ, also where case is not told apart."""
     short = short_keys({key: None for point in points for key in point})
-    shown = {key: _shown([point[key] for point in points if key in point]) for key in short}
     names = []
     for point in points:
-        name = ",".join(f"{short[key]}={shown[key][_as_text(value)]}" for key, value in point.items()) or RECIPE
+        name = ",".join(f"{short[key]}={_brief(value)}" for key, value in point.items()) or RECIPE
         names.append(name if len(name) <= LONGEST_POINT else _cut(name, point, LONGEST_POINT))
-    often = Counter(name.casefold() for name in names)
+    distinct = {_as_text(point): name for name, point in zip(names, points)}  # a point given twice is told elsewhere
+    often = Counter(name.casefold() for name in distinct.values())
     return [
         name if often[name.casefold()] == 1 else _cut(name, point, LONGEST_POINT, whole=True)
         for name, point in zip(names, points)
@@ -57,18 +58,9 @@ def short_keys(keys: Iterable[str]) -> dict[str, str]:
     return {key: name if often[name.casefold()] == 1 else f"{name}-{_digest(key)}" for key, name in short.items()}
 
 
-def _shown(values: Sequence[Any]) -> dict[str, str]:
-    """{a value of one key, as JSON: how it is written in names}: the end of a path, unless two would be written alike."""
-    texts = {_as_text(value): value for value in values}
-    brief = {text: _brief(value, whole=False) for text, value in texts.items()}
-    often = Counter(name.casefold() for name in brief.values())
-    return {
-        text: name if often[name.casefold()] == 1 else _brief(texts[text], whole=True) for text, name in brief.items()
-    }
-
-
-def _brief(value: Any, whole: bool) -> str:
-    """A value for a name; `whole`: all of a path, not its last part."""
+def _brief(value: Any) -> str:
+    """A value for a name. A path is written whole or, where it is long, as its end with a hash of the whole: the last part
+    alone would have to change once another path ends so."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -76,23 +68,27 @@ def _brief(value: Any, whole: bool) -> str:
     if isinstance(value, float):
         text = f"{value:g}" if float(f"{value:g}") == value else repr(value)
     elif isinstance(value, str):
-        text = value if whole else value.rstrip("/").rpartition("/")[2]
+        text = value if len(value) <= LONGEST_VALUE else value.rstrip("/").rpartition("/")[2]
     elif isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
-        text = "+".join(_brief(item, whole) for item in value)
+        text = "+".join(_brief(item) for item in value)
     else:
         text = _as_text(value)
     safe = _safe(text)
-    return safe if safe and len(safe) <= LONGEST_VALUE else _cut(safe, value, LONGEST_VALUE, whole=True)
+    all_there = text == value or not isinstance(value, str)
+    return safe if safe and all_there and len(safe) <= LONGEST_VALUE else _cut(safe, value, LONGEST_VALUE, whole=True)
 
 
 def _cut(text: str, of: Any, longest: int, whole: bool = False) -> str:
     """`text` with a hash of what it stands for at its end. `whole`: also where there is nothing to cut off."""
     tail = f"-{_digest(_as_text(of))}"
-    return text if not whole and len(text) <= longest else (text[: longest - len(tail)] + tail).lstrip("-")
+    if not whole and len(text) <= longest:
+        return text
+    return text[: longest - len(tail)] + tail if text else tail[1:]
 
 
 def _safe(text: str) -> str:
-    return UNSAFE.sub("-", text).strip("-")
+    """Without unsafe characters at its ends, and with a dash for those within; a minus sign of its own stays."""
+    return UNSAFE.sub("-", ENDS.sub("", text))
 
 
 def _digest(text: str) -> str:

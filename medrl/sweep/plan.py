@@ -13,13 +13,14 @@ from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from medrl.errors import MedrlError
 from medrl.recipe import Recipe, differences, fill_in, recipe_or_faults
 from medrl.recipe_file import read_file, with_overrides
 from medrl.sweep.layout import Sweep, SweepRun
 from medrl.sweep.names import point_names, run_name
-from medrl.sweep.spec import Point, Spec, read_spec
+from medrl.sweep.spec import Point, Spec, flat, read_spec
 
 UNHASHED = ("name", "runs_dir", "loggers")  # they change nothing of what a run computes
 MOST_RUNS = 10_000
@@ -49,7 +50,10 @@ def plan_sweep(path: Path, overrides: Sequence[str] = (), given_as: str | None =
         raise MedrlError(f"{path}: no `sweep:` block. Add one, such as `sweep: {{seeds: 3}}`, or use `medrl train`.")
     spec = read_spec(block, str(path))
     name, runs_dir = str(given.get("name", path.stem)), str(given.get("runs_dir", "runs"))
-    kept = [one for one in overrides if not one.startswith(("sweep.", "sweep=", "name=", "runs_dir="))]
+    if not name.strip(".") or any(character in name for character in "/\\\0"):
+        raise MedrlError(f"{path}: name={name}: the name of a sweep is that of its folder, so it can hold no path.")
+    of_block = [one for one in overrides if one.startswith(("sweep.", "sweep="))]
+    kept = [one for one in overrides if one not in of_block and not one.startswith(("name=", "runs_dir="))]
     defaults, _ = fill_in(given)
     points, notes = _points(spec, defaults)
     seeds = spec.seeds or (int(defaults.seed),)
@@ -70,8 +74,8 @@ def plan_sweep(path: Path, overrides: Sequence[str] = (), given_as: str | None =
             recipes[called] = resolved
             changes[called] = _changes(recipe_alone, resolved) if recipe_alone else {k: (None, own[k]) for k in own}
             runs.append(SweepRun(called, label, seed, own, recipe_hash(resolved)))
-    problems = [_told(problem, names, len(points) * len(seeds)) for problem, names in faults.items()]
-    problems += _same_recipe(runs)
+    problems = [told(problem, names, len(points) * len(seeds)) for problem, names in faults.items()]
+    problems += _same_recipe(runs) + _unheard(spec, kept, [point for _, point in points])
     baseline, baseline_faults = _baseline(spec, labels, [point for _, point in points], defaults)
     problems += baseline_faults
     if problems:
@@ -79,7 +83,7 @@ def plan_sweep(path: Path, overrides: Sequence[str] = (), given_as: str | None =
         raise MedrlError("\n".join([f"{path}: {count} in its sweep.", *(f"  - {problem}" for problem in problems)]))
     varied = _varied([point for _, point in points])
     folder = Path(runs_dir) / name
-    sweep = Sweep(name, folder, given_as or str(path), kept, varied, spec.metric, baseline, runs)
+    sweep = Sweep(name, folder, given_as or str(path), kept, varied, spec.metric, baseline, runs, of_block)
     return Plan(sweep, recipes, changes, notes)
 
 
@@ -89,18 +93,22 @@ def override(key: str, value: Any) -> str:
     >>> override("data.kinds", ["choice", "yes_no"]), override("name", "lambda=0.5,seed=1"), override("a", "1")
     ('data.kinds=[choice, yes_no]', 'name=lambda=0.5,seed=1', "a='1'")
     """
-    if isinstance(value, str) and _reads_plainly(value):
-        return f"{key}={value}"
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False)
-    return f"{key}={text.removesuffix(chr(10)).removesuffix(chr(10) + '...')}"
+    dumped = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False)
+    quoted = json.dumps(value, ensure_ascii=False)  # where YAML would read a text as a number, such as 1e-6
+    ways = [dumped.removesuffix("\n").removesuffix("\n..."), quoted, quoted.replace("${", "\\\\${")]
+    for text in [value, *ways] if isinstance(value, str) else ways:
+        if _reads_as(text, value):
+            return f"{key}={text}"
+    raise MedrlError(f"{key}={value!r}: no command line could say this value. Write it in the recipe, or take another.")
 
 
-def _reads_plainly(text: str) -> bool:
-    """Whether a text needs no quotes to be read as itself."""
+def _reads_as(text: str, value: Any) -> bool:
+    """Whether an override of this text is read as the value, types included."""
     try:
-        return bool(OmegaConf.from_dotlist([f"a={text}"]).a == text)
-    except yaml.YAMLError:  # such as a bracket that is never closed
+        read = OmegaConf.to_container(OmegaConf.from_dotlist([f"a={text}"]), resolve=True)
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError):  # such as a bracket that is never closed, or ${x}
         return False
+    return repr(read) == repr({"a": value})
 
 
 def recipe_hash(recipe: Recipe) -> str:
@@ -174,7 +182,8 @@ def _changes(alone: Recipe, resolved: Recipe) -> dict[str, tuple[Any, Any]]:
     return {key: pair for key, pair in found.items() if key not in {*emptied, "name", "runs_dir"}}
 
 
-def _told(problem: str, names: list[str], of: int) -> str:
+def told(problem: str, names: list[str], of: int) -> str:
+    """A problem with whose it is, of so many runs."""
     if len(names) == of and of > 1:
         return f"every run: {problem}"
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -182,12 +191,33 @@ def _told(problem: str, names: list[str], of: int) -> str:
 
 
 def _same_recipe(runs: Sequence[SweepRun]) -> list[str]:
+    """Points that are one, told once for all their seeds."""
     first: dict[str, str] = {}
-    told = []
+    found: dict[str, None] = {}
     for run in runs:
-        if (other := first.setdefault(run.hash, run.name)) != run.name:
-            told.append(f"{run.name}: the same recipe as {other}; take one out of the lists, or with `exclude:`")
-    return told
+        if run.hash not in first:
+            first[run.hash] = run.point
+            continue
+        which = "given more than once" if first[run.hash] == run.point else f"the same recipe as {first[run.hash]}"
+        found[f"{run.point}: {which}; take one out of the lists, or with `exclude:`"] = None
+    return list(found)
+
+
+def _unheard(spec: Spec, overrides: Sequence[str], points: Sequence[Point]) -> list[str]:
+    """Overrides of what every run has of its own, which no run would see."""
+    given = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
+    assert isinstance(given, dict)
+    found = []
+    for key, value in flat(given).items():
+        if key == "seed" and spec.seeds:
+            found.append(f"seed={value}: `sweep.seeds` gives the seeds; write sweep.seeds=[{value}]")
+        elif own := next(
+            (one for one in points[0] if f"{key}.".startswith(f"{one}.") and all(one in point for point in points)),
+            None,
+        ):
+            instead = "the `sweep:` block" if own not in spec.grid else f"the grid, as with sweep.grid.{own}=[…]"
+            found.append(f"{key}={value}: every run has its own {own}, so no run would see this; change {instead}")
+    return found
 
 
 def _baseline(spec: Spec, labels: list[str], points: list[Point], defaults: DictConfig) -> tuple[str, list[str]]:

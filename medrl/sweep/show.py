@@ -1,5 +1,6 @@
 """What a person sees of a sweep: a table that is kept up to date on a terminal, and lines that stay, also in a log file."""
 
+import re
 import time
 from collections.abc import Sequence
 
@@ -132,7 +133,8 @@ def print_plan(plan: Plan, states: dict[str, RunState], retry: bool, at_once: in
         told = "\n".join(change_lines(plan, run)) or "nothing"
         styled = f"[{colour}]{state}[/{colour}]" if colour else state
         mark = " (baseline)" if run.point == plan.sweep.baseline else ""
-        table.add_row(str(number), escape(run.name) + mark, run.hash, styled, escape(told))
+        name = folded(run.name + mark, max(console.width // 3, 24))
+        table.add_row(str(number), escape(name), run.hash, styled, escape(told))
     console.print(table)
     for name, found in states.items():
         if found.reason and found.status not in ("done", "running"):
@@ -140,6 +142,20 @@ def print_plan(plan: Plan, states: dict[str, RunState], retry: bool, at_once: in
     for note in plan.notes:
         console.print(note, markup=False, soft_wrap=True)
     console.print(summary_line(states, retry, at_once), markup=False, soft_wrap=True)
+
+
+def folded(name: str, width: int) -> str:
+    """A run's name on lines of at most `width` characters where its commas allow it, so that no value is cut in two.
+
+    >>> folded("lambda=0.25,advantage=uadt,seed=1", 20)
+    'lambda=0.25,\\nadvantage=uadt,\\nseed=1'
+    """
+    lines = [""]
+    for part in re.findall(r"[^,]+,?|,", name):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def change_lines(plan: Plan, run: SweepRun) -> list[str]:

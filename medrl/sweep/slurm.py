@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from medrl.errors import MedrlError
 from medrl.plugin import find_file
 from medrl.sweep.layout import Sweep
+from medrl.sweep.plan import override
 
 SCRIPT = "slurm/sweep.sbatch"
 SBATCH_S = 60.0
@@ -18,12 +19,17 @@ def submission(sweep: Sweep, indices: Sequence[int], throttle: int, options: Seq
     """The sbatch command. `options`: of sbatch, such as `--partition=gpu`; they count after ours."""
     if throttle < 1:
         raise MedrlError(f"--throttle {throttle}: how many elements run at once; expected at least 1.")
-    element = [sys.executable, "-m", "medrl", "sweep", sweep.recipe, *sweep.overrides]
-    element += [f"name={sweep.name}", f"runs_dir={sweep.folder.parent}", *(["--retry"] if retry else [])]
+    element = [sys.executable, "-m", "medrl", *again_arguments(sweep), *(["--retry"] if retry else [])]
     return [
         "sbatch", "--parsable", f"--array={','.join(map(str, indices))}%{throttle}", f"--job-name={sweep.name}",
         f"--output={sweep.folder / 'logs' / 'slurm-%A_%a.log'}", *options, str(find_file(SCRIPT)), *element,
     ]  # fmt: skip
+
+
+def again_arguments(sweep: Sweep) -> list[str]:
+    """The arguments of `medrl` that plan the same sweep in the same folder."""
+    place = [override("name", sweep.name), override("runs_dir", str(sweep.folder.parent))]
+    return ["sweep", sweep.recipe, *sweep.overrides, *sweep.block_overrides, *place]
 
 
 def submit(command: Sequence[str]) -> str:

@@ -79,14 +79,14 @@ def read_spec(block: Any, place: str) -> Spec:
 
 
 def flat(part: Mapping[Any, Any], prefix: str = "") -> Point:
-    """{dotted key: value} of keys written dotted or nested; the later of two that are the same counts.
+    """{dotted key: value} of keys written dotted or nested; the later of two that are the same counts. {} stays a value.
 
     >>> flat({"algorithm.kwargs": {"lambda": 0.5}, "training": {"steps": 2}})
     {'algorithm.kwargs.lambda': 0.5, 'training.steps': 2}
     """
     found: Point = {}
     for key, value in part.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return found
 
 
@@ -192,6 +192,12 @@ def _part(given: Any, where: str, problems: list[str], condition: bool = False) 
         problems.append(f"{where}={given!r}: expected a mapping from keys to values")
         return {}
     point = flat(given)
+    problems += [
+        f"{where}: {key}={{}} would clear nothing, since a mapping is merged into the recipe's; leave {key} out of the recipe "
+        "and give each point its own"
+        for key, value in point.items()
+        if value == {}
+    ]
     for key, instead in OWN_KEYS.items():
         if key in point:
             problems.append(
@@ -211,16 +217,22 @@ def _metric(given: Any, problems: list[str]) -> str:
 
 
 def _given_twice(spec: Spec) -> list[str]:
-    """Keys that two of grid, zip and list give values to: the one would silently lose."""
-    keys = [
-        ("grid", {key for values in spec.grid.values() for point in values for key in point}),
-        ("zip", {key for row in spec.rows for key in row}),
-        ("list", {key for point in spec.entries for key in point}),
-    ]
+    """Keys that two of the grid's axes, zip and list give values to: the one would silently lose."""
+    sources = [(f"grid's {axis}", values) for axis, values in spec.grid.items()]
+    sources += [("zip", spec.rows), ("list", spec.entries)]
+    keys = [(where, {key for point in points for key in point}) for where, points in sources]
     told = []
     for number, (where, own) in enumerate(keys):
         for other, others in keys[number + 1 :]:
-            told += [
-                f"sweep: {key} is given by {where} and by {other}; take it out of one" for key in sorted(own & others)
-            ]
+            both = sorted({max(one, two, key=len) for one in own for two in others if overlap(one, two)})
+            told += [f"sweep: {key} is given by {where} and by {other}; take it out of one" for key in both]
     return told
+
+
+def overlap(key: str, other: str) -> bool:
+    """Whether two dotted keys are one, or the one lies within the other.
+
+    >>> overlap("env", "env.use"), overlap("env.use", "env.used")
+    (True, False)
+    """
+    return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")

@@ -37,13 +37,22 @@ def test_a_name_is_what_differs():
 
 
 def test_values_of_every_kind_have_a_short_text():
+    others = ["rewards-box.py-iou", "choice+open", "a-b-c"]
     values = [None, True, 1e-06, 0.1, "Qwen/Qwen2.5-VL-7B-Instruct", "rewards/box.py:iou", ["choice", "open"], "a b=c"]
     written = [name.removeprefix("x=") for name in point_names([{"a.x": value} for value in values])]
-    assert written == ["none", "true", "1e-06", "0.1", "Qwen2.5-VL-7B-Instruct", "box.py-iou", "choice+open", "a-b-c"]
+    assert written == ["none", "true", "1e-06", "0.1", "Qwen-Qwen2.5-VL-7B-Instruct", *others]
 
 
-def test_paths_with_the_same_end_are_written_out():
+def test_a_minus_sign_stays():
+    values = [-0.5, -1, 1, "-x", [-0.5, 1], [-1e-06, -2], {"b": -1}]
+    written = [name.removeprefix("x=") for name in point_names([{"a.x": value} for value in values])]
+    assert written == ["-0.5", "-1", "1", "-x", "-0.5+1", "-1e-06+-2", "b--1"]
+
+
+def test_a_path_is_written_whole_or_as_its_end_with_a_hash():
     assert point_names([{"m.path": "one/model"}, {"m.path": "two/model"}]) == ["path=one-model", "path=two-model"]
+    (long,) = point_names([{"m.path": "/data/models/of/this/house/checkpoint/"}])
+    assert re.fullmatch("path=checkpoint-[0-9a-f]{8}", long)
 
 
 def test_no_key_is_called_seed_and_keys_grow_until_they_differ():
@@ -60,4 +69,4 @@ def test_a_point_that_changes_nothing_has_a_name():
 
 def test_a_further_point_of_the_same_keys_renames_no_other():
     few = [{"a.x": "left/one"}, {"a.x": 2}]
-    assert point_names([*few, {"a.x": "three"}])[:2] == point_names(few)
+    assert point_names([*few, {"a.x": "three"}, {"a.x": "right/one"}])[:2] == point_names(few)

@@ -56,7 +56,33 @@ def test_points_are_grid_times_rows_times_entries_for_every_seed(sweep_of):
 @pytest.mark.parametrize("seeds, expected", [(None, [7]), (3, [0, 1, 2]), ([5], [5])])  # None: the recipe's own
 def test_seeds(sweep_of, seeds, expected):
     block = {"grid": {LAMBDA: [0]}, **({} if seeds is None else {"seeds": seeds})}
-    assert [run.seed for run in sweep_of(block, "seed=7").sweep.runs] == expected
+    assert [run.seed for run in sweep_of(block, seed=7).sweep.runs] == expected
+    if seeds is None:
+        assert [run.seed for run in sweep_of(block, "seed=8").sweep.runs] == [8]
+
+
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        (
+            "optimizer.lr=0.1",
+            "every run has its own optimizer.lr, so no run would see this; change the grid, as with sweep.grid.",
+        ),
+        ("training.steps=9", "training.steps, so no run would see this; change the `sweep:` block"),
+        ("training={steps: 9, prompts_per_step: 2}", "training.steps=9: every run"),
+        ("seed=7", "seed=7: `sweep.seeds` gives the seeds; write sweep.seeds=[7]"),
+    ],
+)
+def test_an_override_that_no_run_would_see_is_refused(sweep_of, given, told):
+    block = {"grid": {"optimizer.lr": [1e-3, 2e-3]}, "zip": {"training.steps": [1, 2]}, "seeds": 2}
+    with pytest.raises(MedrlError, match="1 mistake ") as raised:
+        sweep_of(block, "algorithm.group_size=6", given)
+    assert told in str(raised.value)
+
+
+def test_an_override_that_some_runs_see_is_heard(sweep_of):
+    plan = sweep_of({"list": [{}, {"optimizer.lr": 1e-3}]}, "optimizer.lr=0.1")
+    assert [one.optimizer.lr for one in plan.recipes.values()] == [0.1, 1e-3]
 
 
 def test_conditions_set_more_and_exclusions_leave_out(sweep_of):
@@ -97,15 +123,21 @@ def test_the_command_of_a_run_makes_the_recipe_that_was_checked(sweep_of, tmp_pa
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(
-    st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters="$\ufeff\ufffe\uffff"), max_size=20
-)
+    st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters="\ufeff\ufffe\uffff"), max_size=20
+) | st.sampled_from(["1e-6", "1E5", "${x}", "a ${x.y} b", "?", "null", "~", "[", "007", "1_0", "0x1f", "2026-11-24"])
 
 
 @settings(max_examples=60)
 @given(st.recursive(SCALARS | TEXTS, lambda inner: st.lists(inner, max_size=3), max_leaves=5))
 def test_an_override_is_read_as_the_value_it_was_made_of(value):
-    read = OmegaConf.to_container(OmegaConf.from_dotlist([override("a.b", value)]))["a"]["b"]
-    assert read == value and type(read) is type(value)
+    read = OmegaConf.to_container(OmegaConf.from_dotlist([override("a.b", value)]), resolve=True)["a"]["b"]
+    assert repr(read) == repr(value)  # types too, within lists as well
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "."])
+def test_a_name_that_leaves_the_folder_is_refused(sweep_of, name):
+    with pytest.raises(MedrlError, match="it can hold no path"):
+        sweep_of({"seeds": 2}, f"name={name}")
 
 
 def test_a_hash_leaves_name_folder_and_loggers_aside(sweep_of):
@@ -139,6 +171,7 @@ def test_the_grid_can_be_narrowed_on_the_command_line(sweep_of):
         ({"grid": {LAMBDA: 0.5}}, [f"{LAMBDA}=0.5: expected a list of values, such as [0.5]"]),
         ({"grid": {"training.steps": ["many"]}}, ["training.steps='many'"]),
         ({"zip": {"optimizer.lr": [1e-6, 2e-6], "training.steps": [5]}}, ["optimizer.lr has 2, training.steps has 1"]),
+        ({"list": [{"algorithm.kwargs": {}}, {LAMBDA: 1}]}, ["sweep.list[0]: algorithm.kwargs={} would clear nothing"]),
         ({"list": {LAMBDA: 1}}, ["expected points written out"]),
         ({"list": [{LAMBDA: 1}, 5]}, ["sweep.list[1]=5: expected a mapping"]),
         ({"seeds": 0}, ["sweep.seeds=0"]),
@@ -146,14 +179,24 @@ def test_the_grid_can_be_narrowed_on_the_command_line(sweep_of):
         ({"seeds": [-1]}, ["whole numbers from 0 up"]),
         ({"grid": {"seed": [1, 2]}}, ["seed cannot stand here; use `seeds:`"]),
         ({"grid": {"name": ["a"]}}, ["name cannot stand here"]),
-        ({"grid": {LAMBDA: [0]}, "list": [{LAMBDA: 1}]}, [f"{LAMBDA} is given by grid and by list"]),
+        ({"grid": {LAMBDA: [0]}, "list": [{LAMBDA: 1}]}, [f"{LAMBDA} is given by grid's {LAMBDA} and by list"]),
         ({"grid": {LAMBDA: [0]}, "when": [{"if": {LAMBDA: 0}}]}, ["sweep.when[0]", "expected {if:"]),
         ({"grid": {LAMBDA: [0]}, "exclude": [{}]}, ["would match every point"]),
         ({"grid": {LAMBDA: [0]}, "exclude": [{LAMBDA: 0}]}, ["leaves no point"]),
         ({"grid": {LAMBDA: [0]}, "metric": "reward"}, ["expected a metric of the validation"]),
         ({"grid": {LAMBDA: [0]}, "baseline": {LAMBDA: 2}}, ["no point has", "the points are lambda=0"]),
         ({"grid": {LAMBDA: [0, 1], FORM: ["a", "b"]}, "baseline": {LAMBDA: 0}}, ["is so of 2 points"]),
-        ({"grid": {LAMBDA: [0, 0.0]}}, ["the same recipe as"]),
+        ({"grid": {LAMBDA: [0, 0.0]}}, ["the same recipe as lambda=0"]),
+        ({"grid": {LAMBDA: [1, 0, 1]}, "seeds": 3}, ["1 mistake ", "- lambda=1: given more than once; take one out"]),
+        ({"list": [{}, {"optimizer.lr": 1e-3}]}, ["lr=0.001: the same recipe as recipe"]),
+        (
+            {"grid": {"algorithm": [{"group_size": 4}, {"group_size": 8}], "algorithm.group_size": [16]}},
+            ["algorithm.group_size is given by grid's algorithm and by grid's algorithm.group_size"],
+        ),
+        (
+            {"grid": {"rewards.box": [None, {"use": "x.py"}]}, "zip": {"rewards.box.weight": [1, 2]}},
+            ["rewards.box.weight is given by grid's rewards.box and by zip"],
+        ),
         ({"grid": {"algorithm.group_size": [4, 1]}}, ["group_size=1,seed=0: algorithm.group_size=1"]),
         ({"seeds": 2, "list": [{"val.every": 0}]}, ["every run: val.every=0: expected at least 1"]),
         (3, ["sweep=3: expected a mapping"]),

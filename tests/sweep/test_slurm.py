@@ -16,14 +16,20 @@ BROKEN = "rewards.answer.kwargs.broken"
 
 def test_the_submission_names_the_missing_elements_and_the_command_of_each(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plan = plan_sweep(write_small(tmp_path, {"seeds": 4}), ["algorithm.group_size=4", "name=s"], given_as="mine.yaml")
+    overrides = ["sweep.seeds=4", "algorithm.group_size=4", "name=007"]
+    plan = plan_sweep(write_small(tmp_path, {"seeds": 2}), overrides, given_as="mine.yaml")
     command = submission(plan.sweep, [0, 2], 2, ["--partition=gpu"], retry=False)
     assert command[:2] == ["sbatch", "--parsable"] and "--array=0,2%2" in command
     script = next(number for number, part in enumerate(command) if part.endswith("sweep.sbatch"))
     assert command[script - 1] == "--partition=gpu"
     assert command[script + 2 :] == [
-        "-m", "medrl", "sweep", "mine.yaml", "algorithm.group_size=4", "name=s", "runs_dir=runs"
+        "-m", "medrl", "sweep", "mine.yaml", "algorithm.group_size=4", "sweep.seeds=4", "name='7'", "runs_dir=runs"
     ]  # fmt: skip
+    again = plan_sweep(tmp_path / "mine.yaml", command[script + 6 :])
+    assert again.sweep.folder == plan.sweep.folder
+    assert (
+        again.sweep.runs == plan.sweep.runs and len(again.sweep.runs) == 4
+    )  # element i means the run that was planned
 
 
 @pytest.mark.cluster

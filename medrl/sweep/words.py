@@ -75,7 +75,9 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
     kinds = {point["interval_over"] for point in points}
     said = [f"{metric} is that of the last validation of completed runs: no step was chosen by its held-out result."]
     if "seeds" in kinds:
-        said.append("[ ] after a mean: 95 % interval over seeds (Student t), what to expect of another seed's mean.")
+        said.append(
+            "[ ] after a mean: 95 % interval over seeds (Student t), where the mean over many seeds would lie, on these questions."
+        )
     if "questions" in kinds:
         said.append(
             "With one seed the interval is a bootstrap over questions: it knows nothing of what another seed would give."

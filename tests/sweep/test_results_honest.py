@@ -1,0 +1,32 @@
+"""That a sweep's results claim no more than its runs can bear: what is missing, mixed or unfinished is said where it is read."""
+
+import pytest
+from html_text import elements
+from sweep_runs import TABLE, make_sweep
+
+from medrl.sweep.results import write_results
+
+
+def by_name(facts):
+    return {point["point"]: point for point in facts["points"]}
+
+
+def said(sweep, *names):
+    """All text of the files that people read."""
+    page = (sweep.folder / "index.html").read_text()
+    shown = elements(page, "li") + elements(page, "p")
+    return {name: shown if name == "page" else (sweep.folder / name).read_text() for name in names}
+
+
+def first_seeds(count):
+    return {point: dict(list(seeds.items())[:count]) for point, seeds in TABLE.items()}
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_intervals_over_seeds_say_what_they_cover_and_two_seeds_how_badly(tmp_path, count):
+    sweep = make_sweep(tmp_path / "few", first_seeds(count))
+    write_results(sweep)
+    for text in said(sweep, "page", "table.md", "table.tex").values():
+        assert (
+            "where the mean over many seeds would lie, on these questions" in text and "another seed's mean" not in text
+        )

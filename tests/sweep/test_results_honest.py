@@ -30,3 +30,11 @@ def test_intervals_over_seeds_say_what_they_cover_and_two_seeds_how_badly(tmp_pa
         assert (
             "where the mean over many seeds would lie, on these questions" in text and "another seed's mean" not in text
         )
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_differences_over_two_seeds_come_with_what_their_intervals_cover(tmp_path, count):
+    sweep = make_sweep(tmp_path / "few", first_seeds(count))
+    write_results(sweep)
+    for text in said(sweep, "page", "table.md", "table.tex").values():
+        assert ("about 87 times in 100 instead of 95" in text) == (count == 2)

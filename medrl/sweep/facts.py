@@ -26,14 +26,9 @@ from medrl.evaluation.standings import agreement, standings
 from medrl.sweep.layout import Sweep
 from medrl.sweep.outcomes import COSTS, KNOWN, Outcome
 
-LOWER = (
-    "truncated",
-    "missing",
-    "length",
-    "error",
-    "risk_area",
-    "refused",
-)  # last parts of metrics that should be small
+# last parts of metrics that should be small: of the journal's, and as a reward of one's own may call them
+LOWER = {"truncated", "missing", "length", "slice_gap", "error", "risk_area", "refused", "unreadable", "unknown_tool"}
+LOWER |= {"over_turns", "calibration_error", "ece", "mce", "brier", "aurc", "nll", "loss", "mae", "mse", "rmse"}
 LEVEL = 0.05
 
 
@@ -63,7 +58,7 @@ def sweep_facts(sweep: Sweep, outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether more of a metric is better: so for rewards and rates, not for errors, lengths and losses of replies."""
+    """Whether more of a metric is better: so for rewards and rates, not for errors, gaps, lengths and what went wrong."""
     return metric.rpartition("/")[2] not in LOWER
 
 

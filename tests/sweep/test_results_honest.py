@@ -4,6 +4,7 @@ import pytest
 from html_text import elements
 from sweep_runs import TABLE, make_sweep
 
+from medrl.sweep.facts import higher_is_better
 from medrl.sweep.results import write_results
 
 
@@ -38,3 +39,23 @@ def test_differences_over_two_seeds_come_with_what_their_intervals_cover(tmp_pat
     write_results(sweep)
     for text in said(sweep, "page", "table.md", "table.tex").values():
         assert ("about 87 times in 100 instead of 95" in text) == (count == 2)
+
+
+@pytest.mark.parametrize(
+    ("metric", "higher"),
+    [
+        ("val/slice_gap", False),
+        ("val/worst_slice", True),
+        ("val/calibration/confidence/error", False),
+        ("val/calibration/confidence/risk_area", False),
+        ("val/calibration/confidence/stated", True),
+        ("val/reward/confidence/brier", False),
+        ("val/reward/confidence/ece", False),
+        ("val/tool/fault/unreadable", False),
+        ("val/tool/over_turns", False),
+        ("val/tool/confirmed", True),
+        ("val/reward/answer/score", True),
+    ],
+)
+def test_gaps_errors_and_faults_should_be_small(metric, higher):
+    assert higher_is_better(metric) == higher

@@ -69,12 +69,13 @@ def markdown(facts: Mapping[str, Any]) -> str:
     undone = [one for one in facts["outcomes"] if one["status"] != "done"]
     if undone:
         parts += ["", "Not done:", ""]
-        parts += [
-            f"- {_cell(one['name'])}: {one['status']}" + (f": {_cell(one['reason'])}" if one["reason"] else "")
-            for one in undone
-        ]
+        parts += [f"- {_cell(_undone(one))}" for one in undone]
     parts += ["", *(f"- {_cell(note)}" for note in [*notes(facts), *not_compared(facts), *facts["problems"]])]
     return "\n".join(parts) + "\n"
+
+
+def _undone(one: Mapping[str, Any]) -> str:
+    return f"{one['name']}: {one['status']}" + (f": {one['reason']}" if one["reason"] else "")
 
 
 def not_compared(facts: Mapping[str, Any]) -> list[str]:
@@ -127,7 +128,8 @@ def runs_csv(facts: Mapping[str, Any]) -> str:
 
 
 def latex(facts: Mapping[str, Any]) -> str:
-    """A booktabs table; the best mean is bold only where its difference to the baseline is certain."""
+    """A booktabs table; the best mean is bold only where its difference to the baseline is certain. Below it, as comments:
+    the runs that are not done, the notes, and what has no difference and why."""
     best = best_point(facts)
     lines = [
         "% needs \\usepackage{booktabs}",
@@ -141,9 +143,11 @@ def latex(facts: Mapping[str, Any]) -> str:
         if best is not None and point is best and certain(best):
             value = f"\\textbf{{{value}}}"
         name = tex(point["point"]) + (" (baseline)" if point["point"] == facts["baseline"] else "")
-        cells = [name, str(point["seeds"]), value, tex(difference_text(point)), tex(p_text(point, "").strip())]
+        cells = [name, tex(states_text(point)), value, tex(difference_text(point)), tex(p_text(point, "").strip())]
         lines.append(f"{{}}{' & '.join(cells)} \\\\")  # {}: a cell that begins with [ would be the length after \\
-    lines += ["\\bottomrule", "\\end{tabular}", *(f"% {CONTROL.sub(' ', note)}" for note in notes(facts))]
+    below = [_undone(one) for one in facts["outcomes"] if one["status"] != "done"]
+    below = [f"not done: {one}" for one in below] + [*notes(facts), *not_compared(facts), *facts["problems"]]
+    lines += ["\\bottomrule", "\\end{tabular}", *(f"% {CONTROL.sub(' ', note)}" for note in below)]
     return "\n".join(lines) + "\n"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from html_text import elements
-from sweep_runs import TABLE, make_sweep
+from sweep_runs import TABLE, asked, make_run, make_sweep, planned
 
 from medrl.sweep.facts import higher_is_better
 from medrl.sweep.results import write_results
@@ -59,3 +59,20 @@ def test_differences_over_two_seeds_come_with_what_their_intervals_cover(tmp_pat
 )
 def test_gaps_errors_and_faults_should_be_small(metric, higher):
     assert higher_is_better(metric) == higher
+
+
+def test_latex_says_that_a_sweep_is_unfinished(tmp_path):
+    table = {"lambda=0": {0: [0.0, 1.0]}, "lambda=0.5": {0: [1.0, 1.0], 1: [1.0, 1.0]}, "lambda=0.9": {1: [1.0, 0.0]}}
+    sweep = planned(tmp_path / "half", table)
+    for run in sweep.runs:
+        ended = (
+            {"status": "failed", "reason": "ValueError: a\n\\end{document}"} if run.name == "lambda=0.5,seed=1" else {}
+        )
+        make_run(sweep, run, asked(2), table[run.point][run.seed], **ended)
+    write_results(sweep)
+    lines = (sweep.folder / "table.tex").read_text().splitlines()
+    row = next(line for line in lines if line.startswith("{}lambda=0.5"))
+    assert row.split(" & ")[1] == "1 of 2 (1 failed)"
+    assert r"% not done: lambda=0.5,seed=1: failed: ValueError: a \end{document}" in lines
+    assert "% lambda=0.9 has no difference: no run of it and of the baseline with the same seed is done" in lines
+    assert all(line.startswith("%") for line in lines[lines.index(r"\end{tabular}") + 1 :])

@@ -172,8 +172,12 @@ def _safe(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
-def _setting(settings: Mapping[str, Any], key: str) -> str | None:
-    return value_text(settings[key]) if key in settings else None
+def _setting(settings: Mapping[str, Any], key: str) -> int | float | str | None:
+    """Numbers stay numbers, so that a negative one is not taken for a formula."""
+    if key not in settings:
+        return None
+    value = settings[key]
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else value_text(value)
 
 
 def _cell(text: str) -> str:

@@ -1,5 +1,8 @@
 """That a sweep's results claim no more than its runs can bear: what is missing, mixed or unfinished is said where it is read."""
 
+import csv
+import io
+
 import pytest
 from html_text import elements
 from sweep_runs import TABLE, asked, make_run, make_sweep, planned
@@ -76,3 +79,16 @@ def test_latex_says_that_a_sweep_is_unfinished(tmp_path):
     assert r"% not done: lambda=0.5,seed=1: failed: ValueError: a \end{document}" in lines
     assert "% lambda=0.9 has no difference: no run of it and of the baseline with the same seed is done" in lines
     assert all(line.startswith("%") for line in lines[lines.index(r"\end{tabular}") + 1 :])
+
+
+def test_numbers_stay_numbers_in_csv_and_only_texts_are_kept_from_being_formulas(tmp_path):
+    settings = {
+        "weight=-0.5": {"rewards.format.weight": -0.5, "x": "-1+2"},
+        "weight=1": {"rewards.format.weight": 1, "x": True},
+    }
+    sweep = make_sweep(tmp_path / "signs", {name: {0: [0.0, 1.0]} for name in settings}, settings=settings)
+    write_results(sweep)
+    for name in ("table.csv", "runs.csv"):
+        rows = list(csv.DictReader(io.StringIO((sweep.folder / name).read_text())))
+        assert [row["rewards.format.weight"] for row in rows] == ["-0.5", "1"]
+        assert [row["x"] for row in rows] == ["'-1+2", "true"]

@@ -116,13 +116,23 @@ def _compare(sweep: Sweep, points: Sequence[dict[str, Any]], groups: dict[str, l
             continue
         point["difference"] = found
         if found is None:
-            point["not_compared"] = "no run of it and of the baseline with the same seed is done"
-            if point["seeds"] and _answers_or_means(base)[1]:
-                point["not_compared"] = "fewer than two seeds in common, and this metric is not known by question"
+            point["not_compared"] = _why_not(sweep, groups[point["point"]], base)
         else:
             compared.append(point)
     for point, adjusted in zip(compared, holm([point["difference"]["p"] for point in compared])):
         point["difference"]["p_holm"] = adjusted
+
+
+def _why_not(sweep: Sweep, runs: Sequence[Outcome], base: Sequence[Outcome]) -> str:
+    """The reason for no difference: a run that is done may still lack the metric, which is not the same as not being done."""
+    means, base_means = _answers_or_means(runs)[1], _answers_or_means(base)[1]
+    if not means and any(one.done for one in runs):
+        return f"it is done, but did not record {sweep.metric}"
+    if not base_means and any(one.done for one in base):
+        return f"the baseline is done, but did not record {sweep.metric}"
+    if not set(means) & set(base_means):
+        return "no run of it and of the baseline with the same seed is done"
+    return "fewer than two seeds in common, and this metric is not known by question"
 
 
 def _difference(runs: Sequence[Outcome], base: Sequence[Outcome]) -> dict[str, Any] | None:

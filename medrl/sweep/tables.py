@@ -79,12 +79,15 @@ def _undone(one: Mapping[str, Any]) -> str:
 
 
 def not_compared(facts: Mapping[str, Any]) -> list[str]:
-    """Why points with completed runs have no difference."""
-    return [
-        f"{p['point']} has no difference: {p['not_compared']}"
-        for p in facts["points"]
-        if p["not_compared"] and p["seeds"]
-    ]
+    """Why points with completed runs have no difference, and how many of those runs lack the metric."""
+    said = []
+    for point in facts["points"]:
+        done = point["states"].get("done", 0)
+        if point["not_compared"] and done:
+            said.append(f"{point['point']} has no difference: {point['not_compared']}.".replace("..", "."))
+        if lacking := done - point["seeds"]:
+            said.append(f"{point['point']}: {lacking} of {done} runs that are done did not record {facts['metric']}.")
+    return said
 
 
 def points_csv(facts: Mapping[str, Any]) -> str:

@@ -22,9 +22,11 @@ def headline(facts: Mapping[str, Any]) -> str:
         return f"{best['point']}: {metric} is {with_interval(best)} {over(best)}; there is nothing to compare it with.{so_far}"
     base = next((point for point in points if point["point"] == facts["baseline"]), None)
     if base is None:
+        lacking = any(point["point"] == facts["baseline"] and point["states"].get("done") for point in facts["points"])
+        why = "did not record it though it is done" if lacking else "has no run that is done"
         return (
-            f"{best['point']} has the {_most(facts)} {metric}, {with_interval(best)}, but no run of the baseline"
-            f" {facts['baseline']} is done, so no difference can be told.{so_far}"
+            f"{best['point']} has the {_most(facts)} {metric}, {with_interval(best)}, but the baseline {facts['baseline']} {why},"
+            f" so no difference can be told.{so_far}"
         )
     found = [point for point in points if point["difference"]]
     better = [point for point in found if certain(point) and _gain(facts, point) > 0]

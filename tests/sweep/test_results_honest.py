@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 from html_text import elements
@@ -77,7 +78,7 @@ def test_latex_says_that_a_sweep_is_unfinished(tmp_path):
     row = next(line for line in lines if line.startswith("{}lambda=0.5"))
     assert row.split(" & ")[1] == "1 of 2 (1 failed)"
     assert r"% not done: lambda=0.5,seed=1: failed: ValueError: a \end{document}" in lines
-    assert "% lambda=0.9 has no difference: no run of it and of the baseline with the same seed is done" in lines
+    assert "% lambda=0.9 has no difference: no run of it and of the baseline with the same seed is done." in lines
     assert all(line.startswith("%") for line in lines[lines.index(r"\end{tabular}") + 1 :])
 
 
@@ -92,3 +93,32 @@ def test_numbers_stay_numbers_in_csv_and_only_texts_are_kept_from_being_formulas
         rows = list(csv.DictReader(io.StringIO((sweep.folder / name).read_text())))
         assert [row["rewards.format.weight"] for row in rows] == ["-0.5", "1"]
         assert [row["x"] for row in rows] == ["'-1+2", "true"]
+
+
+def without(folder, *names):
+    """Take metrics out of a run's journal, as if its recipe had not known them."""
+    path = folder / "metrics.jsonl"
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = [{key: value for key, value in entry.items() if key not in names} for entry in entries]
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+
+
+def test_done_without_the_metric_is_not_told_as_not_done(tmp_path):
+    metric = "val/reward/answer/score"
+    sweep = make_sweep(tmp_path / "lacking", first_seeds(2), metric=metric)
+    for seed in (0, 1):
+        without(sweep.folder / f"lambda=0,seed={seed}", metric)
+    facts = write_results(sweep)
+    assert "the baseline lambda=0 did not record it though it is done" in facts["headline"]
+    assert by_name(facts)["lambda=0.5"]["not_compared"] == f"the baseline is done, but did not record {metric}"
+    for text in said(sweep, "page", "table.md", "table.tex").values():
+        assert f"lambda=0: 2 of 2 runs that are done did not record {metric}." in text
+        assert f"lambda=0.5 has no difference: the baseline is done, but did not record {metric}." in text
+
+
+def test_a_baseline_that_is_not_done_is_told_as_that(tmp_path):
+    sweep = planned(tmp_path / "undone", first_seeds(1))
+    make_run(sweep, sweep.runs[1], asked(6), TABLE["lambda=0.5"][0])
+    facts = write_results(sweep)
+    assert "but the baseline lambda=0 has no run that is done" in facts["headline"]
+    assert by_name(facts)["lambda=0.5"]["not_compared"].startswith("no run of it and of the baseline")

@@ -41,7 +41,8 @@ BY_ROW: dict[str, Callable[[Mapping[str, Any]], float | None]] = {  # metrics th
 @dataclass(frozen=True)
 class Outcome:
     """`status`: of state.py. `value`, `first`: the metric at the last and at
-    the first validation; `answers`: the metric of each question at the last, empty where only its mean is known."""
+    the first validation; `answers`: the metric of each question at the last, empty where only its mean is known; `asked`: all
+    questions of that validation, also those without a value."""
 
     run: SweepRun
     status: str
@@ -50,6 +51,7 @@ class Outcome:
     first: float | None = None
     step: int | None = None
     answers: dict[str, float] = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
     facts: dict[str, float | None] = field(default_factory=dict)
     alarms: list[str] = field(default_factory=list)
     series: Series = field(default_factory=dict)
@@ -71,6 +73,7 @@ def outcome(sweep: Sweep, run: SweepRun) -> Outcome:
     step = int(points[-1][0]) if points else None
     evaluation = read_object(folder / "eval" / f"step_{step:06d}.json", problems) if step is not None else {}
     rows = evaluation.get("rows")
+    rows = rows if isinstance(rows, list) else []
     known = {name: _last(series, metric) for name, metric in KNOWN.items()}
     return Outcome(
         run=run,
@@ -79,7 +82,8 @@ def outcome(sweep: Sweep, run: SweepRun) -> Outcome:
         value=points[-1][1] if points else None,
         first=points[0][1] if len(points) > 1 else None,
         step=step,
-        answers=by_question(rows if isinstance(rows, list) else [], sweep.metric),
+        answers=by_question(rows, sweep.metric),
+        asked=frozenset(str(row.get("sample_id")) for row in rows if isinstance(row, dict)),
         facts=known | _costs(folder, summary, series),
         alarms=_alarms(summary, entries),
         series=series,

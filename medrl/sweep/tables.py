@@ -79,12 +79,17 @@ def _undone(one: Mapping[str, Any]) -> str:
 
 
 def not_compared(facts: Mapping[str, Any]) -> list[str]:
-    """Why points with completed runs have no difference, and how many of those runs lack the metric."""
+    """Why points with completed runs have no difference; what of these runs, or of their questions, lacks the metric."""
     said = []
     for point in facts["points"]:
         done = point["states"].get("done", 0)
         if point["not_compared"] and done:
             said.append(f"{point['point']} has no difference: {point['not_compared']}.".replace("..", "."))
+        if left_out := (point["difference"] or {}).get("left_out"):
+            said.append(
+                f"{point['point']}: {left_out} question{'' if left_out == 1 else 's'} without a value in some run left out"
+                f" of its difference, which is over the other {point['difference']['n']}."
+            )
         if lacking := done - point["seeds"]:
             said.append(f"{point['point']}: {lacking} of {done} runs that are done did not record {facts['metric']}.")
     return said

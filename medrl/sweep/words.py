@@ -110,6 +110,10 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
             "First: in how many of 2,000 draws of seeds and questions a point came out best; a rank of 1 is the best."
             f" From the seeds all points have: {', '.join(map(str, facts['ranking']['seeds']))}."
         )
+        if left_out := facts["ranking"].get("left_out"):
+            said.append(
+                f"Left out of the ranking, for want of a value in some run: {left_out} question{'' if left_out == 1 else 's'}."
+            )
     if facts["ranking"]["tau"] is not None:
         said.append(f"Kendall's tau between the seeds' rankings: {signed(facts['ranking']['tau'])}.")
     if len({step for point in points for step in point["steps"]}) > 1:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from html_text import elements
-from sweep_runs import TABLE, asked, make_run, make_sweep, planned
+from sweep_runs import STEPS, TABLE, asked, make_run, make_sweep, planned
 
 from medrl.sweep.facts import higher_is_better
 from medrl.sweep.results import write_results
@@ -122,3 +122,27 @@ def test_a_baseline_that_is_not_done_is_told_as_that(tmp_path):
     facts = write_results(sweep)
     assert "but the baseline lambda=0 has no run that is done" in facts["headline"]
     assert by_name(facts)["lambda=0.5"]["not_compared"].startswith("no run of it and of the baseline")
+
+
+def test_a_question_without_a_score_is_left_out_and_counted_and_nothing_else(tmp_path):
+    sweep = make_sweep(tmp_path / "holes", TABLE, metric="val/reward/answer/score")
+    path = sweep.folder / f"lambda=0.5,seed=1/eval/step_{STEPS:06d}.json"
+    stored = json.loads(path.read_text())
+    stored["rows"][0]["scores"] = {}
+    path.write_text(json.dumps(stored))
+    facts = write_results(sweep)
+    found = by_name(facts)["lambda=0.5"]["difference"]
+    expected = [[(a - b) / 2 for a, b in zip(TABLE["lambda=0.5"][s][1:], TABLE["lambda=0"][s][1:])] for s in range(3)]
+    assert (found["n"], found["seeds"], found["left_out"]) == (5, 3, 1)
+    assert found["mean"] == pytest.approx(sum(map(sum, expected)) / 15)
+    assert facts["ranking"]["seeds"] == [0, 1, 2] and facts["ranking"]["left_out"] == 1
+    for text in said(sweep, "page", "table.md", "table.tex").values():
+        assert (
+            "1 questions without a value" not in text and "lambda=0.5: 1 question without a value in some run" in text
+        )
+
+
+def test_other_questions_asked_are_still_an_error(tmp_path):
+    sweep = make_sweep(tmp_path / "other", {"a": {0: [0.0, 1.0, 1.0, 0.0]}, "b": {0: [1.0, 1.0, 0.0]}})
+    facts = write_results(sweep)
+    assert by_name(facts)["b"]["difference"] is None and "3 in common" in facts["ranking"]["note"]

@@ -24,6 +24,7 @@ from medrl.evaluation.paired import (
     seed_interval,
 )
 from medrl.evaluation.standings import Standing, agreement, standings
+from medrl.sweep.cards import card_differences
 from medrl.sweep.layout import Sweep
 from medrl.sweep.outcomes import COSTS, KNOWN, Outcome
 
@@ -52,7 +53,10 @@ def sweep_facts(sweep: Sweep, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "points": points,
         "ranking": ranking,
         "outcomes": [_run(one) for one in outcomes],
-        "problems": [problem for one in outcomes for problem in one.problems],
+        "problems": [
+            *card_differences([(one.run.name, one.card, one.recipe) for one in outcomes if one.done]),
+            *(problem for one in outcomes for problem in one.problems),
+        ],
     }
     facts["counts"] = dict(Counter(one.status for one in outcomes))
     return facts

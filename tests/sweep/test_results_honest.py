@@ -146,3 +146,62 @@ def test_other_questions_asked_are_still_an_error(tmp_path):
     sweep = make_sweep(tmp_path / "other", {"a": {0: [0.0, 1.0, 1.0, 0.0]}, "b": {0: [1.0, 1.0, 0.0]}})
     facts = write_results(sweep)
     assert by_name(facts)["b"]["difference"] is None and "3 in common" in facts["ranking"]["note"]
+
+
+def with_cards(folder, changes):
+    """A finished sweep whose runs have cards; `changes`: of the card and of the recipe's estimator, by run."""
+    sweep = make_sweep(folder, first_seeds(2))
+    for run in sweep.runs:
+        card = {"git_commit": "a" * 40, "data_sha256": {"train": "1" * 64, "val": "2" * 64}, "advantage_sha256": None}
+        card |= {"reward_sha256": {"answer": "3" * 64}, "packages": {"torch": "2.11.0"}, "changed_since_start": []}
+        path = sweep.run_dir(run)
+        (path / "card.json").write_text(json.dumps(card | changes.get(run.name, {})))
+        if own := changes.get(f"{run.name} estimator"):
+            text = (path / "recipe.yaml").read_text()
+            assert text.count("advantage: grpo") == 1
+            (path / "recipe.yaml").write_text(text.replace("advantage: grpo", f"advantage: {own}"))
+    return sweep, write_results(sweep)
+
+
+@pytest.mark.parametrize(
+    ("change", "begins"),
+    [
+        ({"git_commit": "a" * 40 + "-dirty"}, "medrl's commit is not the same in all: aaaaaaaaaaaa in"),
+        (
+            {"data_sha256": {"train": "1" * 64, "val": "9" * 64}},
+            "the data of val is not the same in all: 222222222222 in",
+        ),
+        ({"reward_sha256": {"answer": "8" * 64}}, "the file of reward answer is not the same in all: 333333333333 in"),
+        ({"packages": {"torch": "2.12.0"}}, "the version of package torch is not the same in all: 2.11.0 in"),
+        ({"advantage_sha256": "7" * 64}, "the estimator's file is not the same in all: none in"),
+        (
+            {"changed_since_start": ["reward_sha256"]},
+            "lambda=0.5,seed=1 was resumed with other parts than it began with",
+        ),
+    ],
+)
+def test_runs_of_other_code_or_data_are_named_on_page_and_in_tables(tmp_path, change, begins):
+    sweep, facts = with_cards(tmp_path / "cards", {"lambda=0.5,seed=1": change})
+    assert len(facts["problems"]) == 1 and begins in facts["problems"][0]
+    for text in said(sweep, "page", "table.md", "table.tex").values():
+        assert begins in text and "lambda=0.5,seed=1" in text
+
+
+def test_what_differs_with_the_recipe_is_no_fault(tmp_path):
+    same = with_cards(tmp_path / "same", {})[1]
+    names = [f"lambda=0.5,seed={seed}" for seed in (0, 1)]
+    changes = {name: {"advantage_sha256": "7" * 64, "reward_sha256": {"own": "5" * 64}} for name in names}
+    changes |= {f"{name} estimator": "own.py" for name in names}
+    assert same["problems"] == with_cards(tmp_path / "swept", changes)[1]["problems"] == []
+
+
+def test_a_card_of_the_wrong_shape_stops_nothing(tmp_path):
+    odd = {
+        "data_sha256": ["x"],
+        "reward_sha256": None,
+        "git_commit": "\ud800",
+        "changed_since_start": 3,
+        "packages": {"": {}},
+    }
+    _, facts = with_cards(tmp_path / "odd", {"lambda=0,seed=0": odd})
+    assert facts["problems"] and facts["headline"]

@@ -5,7 +5,7 @@ both count as chance. Answers to other questions cannot be compared in this way,
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,6 +167,21 @@ def same_questions(runs: Sequence[Answers]) -> list[str]:
     if len(first) < 2:
         raise MedrlError(f"{len(first)} question tells nothing about chance; expected at least two.")
     return sorted(first)
+
+
+def scored_by_all(runs: Sequence[Answers], asked: Sequence[Collection[str]]) -> tuple[list[dict[str, float]], int]:
+    """(each run's values of the questions that have one in all runs, how many questions that leaves out).
+
+    `asked`: the questions put to each run, some of which may have no value, as after a reward that failed. Raises MedrlError
+    where the runs were asked other questions, or fewer than two have a value in all.
+    """
+    names = same_questions([dict.fromkeys(one, 0.0) for one in asked])
+    common = [name for name in names if all(name in run for run in runs)]
+    if len(common) < 2:
+        raise MedrlError(
+            f"{len(common)} of {len(names)} questions have a value in all {len(runs)} runs; expected at least two."
+        )
+    return [{name: run[name] for name in common} for run in runs], len(names) - len(common)
 
 
 def _common_seeds(answers: Mapping[int, Answers], baseline: Mapping[int, Answers]) -> list[int]:

@@ -20,20 +20,17 @@ from medrl.evaluation.paired import (
     difference_over_seeds,
     hierarchical_difference,
     holm,
+    scored_by_all,
     seed_interval,
 )
-from medrl.evaluation.standings import agreement, standings
+from medrl.evaluation.standings import Standing, agreement, standings
+from medrl.sweep.cards import card_differences
 from medrl.sweep.layout import Sweep
 from medrl.sweep.outcomes import COSTS, KNOWN, Outcome
 
-LOWER = (
-    "truncated",
-    "missing",
-    "length",
-    "error",
-    "risk_area",
-    "refused",
-)  # last parts of metrics that should be small
+# last parts of metrics that should be small: of the journal's, and as a reward of one's own may call them
+LOWER = {"truncated", "missing", "length", "slice_gap", "error", "risk_area", "refused", "unreadable", "unknown_tool"}
+LOWER |= {"over_turns", "calibration_error", "ece", "mce", "brier", "aurc", "nll", "loss", "mae", "mse", "rmse"}
 LEVEL = 0.05
 
 
@@ -56,14 +53,17 @@ def sweep_facts(sweep: Sweep, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "points": points,
         "ranking": ranking,
         "outcomes": [_run(one) for one in outcomes],
-        "problems": [problem for one in outcomes for problem in one.problems],
+        "problems": [
+            *card_differences([(one.run.name, one.card, one.recipe) for one in outcomes if one.done]),
+            *(problem for one in outcomes for problem in one.problems),
+        ],
     }
     facts["counts"] = dict(Counter(one.status for one in outcomes))
     return facts
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether more of a metric is better: so for rewards and rates, not for errors, lengths and losses of replies."""
+    """Whether more of a metric is better: so for rewards and rates, not for errors, gaps, lengths and what went wrong."""
     return metric.rpartition("/")[2] not in LOWER
 
 
@@ -121,13 +121,23 @@ def _compare(sweep: Sweep, points: Sequence[dict[str, Any]], groups: dict[str, l
             continue
         point["difference"] = found
         if found is None:
-            point["not_compared"] = "no run of it and of the baseline with the same seed is done"
-            if point["seeds"] and _answers_or_means(base)[1]:
-                point["not_compared"] = "fewer than two seeds in common, and this metric is not known by question"
+            point["not_compared"] = _why_not(sweep, groups[point["point"]], base)
         else:
             compared.append(point)
     for point, adjusted in zip(compared, holm([point["difference"]["p"] for point in compared])):
         point["difference"]["p_holm"] = adjusted
+
+
+def _why_not(sweep: Sweep, runs: Sequence[Outcome], base: Sequence[Outcome]) -> str:
+    """The reason for no difference: a run that is done may still lack the metric, which is not the same as not being done."""
+    means, base_means = _answers_or_means(runs)[1], _answers_or_means(base)[1]
+    if not means and any(one.done for one in runs):
+        return f"it is done, but did not record {sweep.metric}"
+    if not base_means and any(one.done for one in base):
+        return f"the baseline is done, but did not record {sweep.metric}"
+    if not set(means) & set(base_means):
+        return "no run of it and of the baseline with the same seed is done"
+    return "fewer than two seeds in common, and this metric is not known by question"
 
 
 def _difference(runs: Sequence[Outcome], base: Sequence[Outcome]) -> dict[str, Any] | None:
@@ -135,16 +145,27 @@ def _difference(runs: Sequence[Outcome], base: Sequence[Outcome]) -> dict[str, A
     if not set(means) & set(base_means):
         return None
     common = set(answers) & set(base_answers)
+    left_out = 0
     found: Difference | None
     bootstrap: tuple[float | None, float | None]
     if common == set(means) & set(base_means):
+        (answers, base_answers), left_out = _shared([runs, base], common)
         found = difference_over_seeds(answers, base_answers)
         bootstrap = hierarchical_difference(answers, base_answers) if found.seeds > 1 else (found.low, found.high)
     else:
         found, bootstrap = difference_of_means(means, base_means), (None, None)
     if found is None:
         return None
-    return {**asdict(found), "bootstrap_low": bootstrap[0], "bootstrap_high": bootstrap[1]}
+    return {**asdict(found), "left_out": left_out, "bootstrap_low": bootstrap[0], "bootstrap_high": bootstrap[1]}
+
+
+def _shared(groups: Sequence[Sequence[Outcome]], seeds: set[int]) -> tuple[list[dict[int, Answers]], int]:
+    """(each group's values by seed, of the questions that have one in every run with these seeds, how many were left out)."""
+    kept = [[one for one in runs if one.done and one.answers and one.run.seed in seeds] for runs in groups]
+    flat = [one for runs in kept for one in runs]
+    found, left_out = scored_by_all([one.answers for one in flat], [one.asked for one in flat])
+    values = iter(found)
+    return [{one.run.seed: next(values) for one in runs} for runs in kept], left_out
 
 
 def _answers_or_means(runs: Sequence[Outcome]) -> tuple[dict[int, Answers], dict[int, float]]:
@@ -162,20 +183,23 @@ def _rank(sweep: Sweep, points: Sequence[dict[str, Any]], groups: dict[str, list
     sign = 1 if higher_is_better(sweep.metric) else -1
     both = [_answers_or_means(groups[point["point"]]) for point in ranked]
     tau = agreement([{seed: sign * value for seed, value in means.items()} for _, means in both])
-    note, seeds = None, list[int]()
+    note, seeds, left_out = None, list[int](), 0
     if len(ranked) > 1:
-        signed = [
-            {seed: {name: sign * value for name, value in one.items()} for seed, one in answers.items()}
-            for answers, _ in both
-        ]
+        found = list[Standing]()
         try:
-            found, seeds = standings(signed)
+            if common := set.intersection(*(set(answers) for answers, _ in both)):
+                tables, left_out = _shared([groups[point["point"]] for point in ranked], common)
+                signed = [
+                    {seed: {name: sign * value for name, value in one.items()} for seed, one in answers.items()}
+                    for answers in tables
+                ]
+                found, seeds = standings(signed)
         except MedrlError as error:
-            found, note = [], str(error)
+            note = str(error)
         for point, standing in zip(ranked, found):
             point["standing"] = asdict(standing)
         note = note or (None if found else "no seed for which all compared points are done and known by question")
-    return {"tau": tau, "seeds": seeds, "note": note}
+    return {"tau": tau, "seeds": seeds, "note": note, "left_out": left_out}
 
 
 def _run(one: Outcome) -> dict[str, Any]:

@@ -40,8 +40,9 @@ BY_ROW: dict[str, Callable[[Mapping[str, Any]], float | None]] = {  # metrics th
 
 @dataclass(frozen=True)
 class Outcome:
-    """`status`: of state.py. `value`, `first`: the metric at the last and at
-    the first validation; `answers`: the metric of each question at the last, empty where only its mean is known."""
+    """`status`: of state.py. `value`, `first`: the metric at the last and at the first validation; `answers`: the metric of
+    each question at the last, empty where only its mean is known; `asked`: all questions of that validation, also those
+    without a value. `card`, `recipe`: what card.json and recipe.yaml hold."""
 
     run: SweepRun
     status: str
@@ -50,10 +51,13 @@ class Outcome:
     first: float | None = None
     step: int | None = None
     answers: dict[str, float] = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
     facts: dict[str, float | None] = field(default_factory=dict)
     alarms: list[str] = field(default_factory=list)
     series: Series = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    card: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
@@ -65,12 +69,15 @@ def outcome(sweep: Sweep, run: SweepRun) -> Outcome:
     folder, problems = sweep.run_dir(run), list[str]()
     summary = read_object(folder / "summary.json", problems)
     status, reason = _status(sweep, run)
+    card = read_object(folder / "card.json", problems)
     entries = read_lines(folder / "metrics.jsonl", problems)
     series = collect(entries).get("grpo", {})
     points = [(step, value) for step, value in series.get(sweep.metric, []) if math.isfinite(value)]
     step = int(points[-1][0]) if points else None
     evaluation = read_object(folder / "eval" / f"step_{step:06d}.json", problems) if step is not None else {}
     rows = evaluation.get("rows")
+    rows = rows if isinstance(rows, list) else []
+    recipe = _recipe(folder)
     known = {name: _last(series, metric) for name, metric in KNOWN.items()}
     return Outcome(
         run=run,
@@ -79,11 +86,14 @@ def outcome(sweep: Sweep, run: SweepRun) -> Outcome:
         value=points[-1][1] if points else None,
         first=points[0][1] if len(points) > 1 else None,
         step=step,
-        answers=by_question(rows if isinstance(rows, list) else [], sweep.metric),
-        facts=known | _costs(folder, summary, series),
+        answers=by_question(rows, sweep.metric),
+        asked=frozenset(str(row.get("sample_id")) for row in rows if isinstance(row, dict)),
+        facts=known | _costs(recipe, summary, series),
         alarms=_alarms(summary, entries),
         series=series,
         problems=[f"{run.name}: {problem}" for problem in problems],
+        card=card,
+        recipe=recipe,
     )
 
 
@@ -133,15 +143,19 @@ def _plain(text: str) -> str:
     return text[:REASON_CHARACTERS].encode("utf-8", "backslashreplace").decode()
 
 
-def _costs(folder: Path, summary: Mapping[str, Any], series: Series) -> dict[str, float | None]:
-    """Seconds; cores times seconds where one process had a fixed number of threads; tokens trained on; peak memory."""
+def _recipe(folder: Path) -> dict[str, Any]:
     try:
-        recipe = yaml.load((folder / "recipe.yaml").read_text(encoding="utf-8"), Loader=LOADER)
+        found = yaml.load((folder / "recipe.yaml").read_text(encoding="utf-8"), Loader=LOADER)
     except (OSError, ValueError, yaml.YAMLError):
-        recipe = {}
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _costs(recipe: Mapping[str, Any], summary: Mapping[str, Any], series: Series) -> dict[str, float | None]:
+    """Seconds; cores times seconds where one process had a fixed number of threads; tokens trained on; peak memory."""
 
     def setting(section: str, key: str) -> Any:
-        part = recipe.get(section) if isinstance(recipe, dict) else None
+        part = recipe.get(section)
         return part.get(key) if isinstance(part, dict) else None
 
     seconds = number_of(summary.get("seconds"))

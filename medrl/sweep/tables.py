@@ -69,21 +69,30 @@ def markdown(facts: Mapping[str, Any]) -> str:
     undone = [one for one in facts["outcomes"] if one["status"] != "done"]
     if undone:
         parts += ["", "Not done:", ""]
-        parts += [
-            f"- {_cell(one['name'])}: {one['status']}" + (f": {_cell(one['reason'])}" if one["reason"] else "")
-            for one in undone
-        ]
+        parts += [f"- {_cell(_undone(one))}" for one in undone]
     parts += ["", *(f"- {_cell(note)}" for note in [*notes(facts), *not_compared(facts), *facts["problems"]])]
     return "\n".join(parts) + "\n"
 
 
+def _undone(one: Mapping[str, Any]) -> str:
+    return f"{one['name']}: {one['status']}" + (f": {one['reason']}" if one["reason"] else "")
+
+
 def not_compared(facts: Mapping[str, Any]) -> list[str]:
-    """Why points with completed runs have no difference."""
-    return [
-        f"{p['point']} has no difference: {p['not_compared']}"
-        for p in facts["points"]
-        if p["not_compared"] and p["seeds"]
-    ]
+    """Why points with completed runs have no difference; what of these runs, or of their questions, lacks the metric."""
+    said = []
+    for point in facts["points"]:
+        done = point["states"].get("done", 0)
+        if point["not_compared"] and done:
+            said.append(f"{point['point']} has no difference: {point['not_compared']}.".replace("..", "."))
+        if left_out := (point["difference"] or {}).get("left_out"):
+            said.append(
+                f"{point['point']}: {left_out} question{'' if left_out == 1 else 's'} without a value in some run left out"
+                f" of its difference, which is over the other {point['difference']['n']}."
+            )
+        if lacking := done - point["seeds"]:
+            said.append(f"{point['point']}: {lacking} of {done} runs that are done did not record {facts['metric']}.")
+    return said
 
 
 def points_csv(facts: Mapping[str, Any]) -> str:
@@ -127,7 +136,8 @@ def runs_csv(facts: Mapping[str, Any]) -> str:
 
 
 def latex(facts: Mapping[str, Any]) -> str:
-    """A booktabs table; the best mean is bold only where its difference to the baseline is certain."""
+    """A booktabs table; the best mean is bold only where its difference to the baseline is certain. Below it, as comments:
+    the runs that are not done, the notes, and what has no difference and why."""
     best = best_point(facts)
     lines = [
         "% needs \\usepackage{booktabs}",
@@ -141,9 +151,11 @@ def latex(facts: Mapping[str, Any]) -> str:
         if best is not None and point is best and certain(best):
             value = f"\\textbf{{{value}}}"
         name = tex(point["point"]) + (" (baseline)" if point["point"] == facts["baseline"] else "")
-        cells = [name, str(point["seeds"]), value, tex(difference_text(point)), tex(p_text(point, "").strip())]
+        cells = [name, tex(states_text(point)), value, tex(difference_text(point)), tex(p_text(point, "").strip())]
         lines.append(f"{{}}{' & '.join(cells)} \\\\")  # {}: a cell that begins with [ would be the length after \\
-    lines += ["\\bottomrule", "\\end{tabular}", *(f"% {CONTROL.sub(' ', note)}" for note in notes(facts))]
+    below = [_undone(one) for one in facts["outcomes"] if one["status"] != "done"]
+    below = [f"not done: {one}" for one in below] + [*notes(facts), *not_compared(facts), *facts["problems"]]
+    lines += ["\\bottomrule", "\\end{tabular}", *(f"% {CONTROL.sub(' ', note)}" for note in below)]
     return "\n".join(lines) + "\n"
 
 
@@ -168,8 +180,12 @@ def _safe(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
-def _setting(settings: Mapping[str, Any], key: str) -> str | None:
-    return value_text(settings[key]) if key in settings else None
+def _setting(settings: Mapping[str, Any], key: str) -> int | float | str | None:
+    """Numbers stay numbers, so that a negative one is not taken for a formula."""
+    if key not in settings:
+        return None
+    value = settings[key]
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else value_text(value)
 
 
 def _cell(text: str) -> str:

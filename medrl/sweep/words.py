@@ -22,9 +22,11 @@ def headline(facts: Mapping[str, Any]) -> str:
         return f"{best['point']}: {metric} is {with_interval(best)} {over(best)}; there is nothing to compare it with.{so_far}"
     base = next((point for point in points if point["point"] == facts["baseline"]), None)
     if base is None:
+        lacking = any(point["point"] == facts["baseline"] and point["states"].get("done") for point in facts["points"])
+        why = "did not record it though it is done" if lacking else "has no run that is done"
         return (
-            f"{best['point']} has the {_most(facts)} {metric}, {with_interval(best)}, but no run of the baseline"
-            f" {facts['baseline']} is done, so no difference can be told.{so_far}"
+            f"{best['point']} has the {_most(facts)} {metric}, {with_interval(best)}, but the baseline {facts['baseline']} {why},"
+            f" so no difference can be told.{so_far}"
         )
     found = [point for point in points if point["difference"]]
     better = [point for point in found if certain(point) and _gain(facts, point) > 0]
@@ -75,7 +77,9 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
     kinds = {point["interval_over"] for point in points}
     said = [f"{metric} is that of the last validation of completed runs: no step was chosen by its held-out result."]
     if "seeds" in kinds:
-        said.append("[ ] after a mean: 95 % interval over seeds (Student t), what to expect of another seed's mean.")
+        said.append(
+            "[ ] after a mean: 95 % interval over seeds (Student t), where the mean over many seeds would lie, on these questions."
+        )
     if "questions" in kinds:
         said.append(
             "With one seed the interval is a bootstrap over questions: it knows nothing of what another seed would give."
@@ -85,6 +89,11 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
         said.append(
             "Difference: to the baseline, paired by seed and question; its 95 % interval and p count both seeds and questions"
             " as chance (two-way layout, Student t with Satterthwaite's degrees of freedom)."
+        )
+    if any(one["seeds"] == 2 and one["n"] for one in found):
+        said.append(
+            "Two seeds tell little of how far seeds differ: at worst such an interval of a difference covers the truth"
+            " about 87 times in 100 instead of 95, so that p is too small (three seeds: about 93 times)."
         )
     if any(one["seeds"] == 1 for one in found):
         said.append("Difference with one seed: to the baseline, a bootstrap paired by question.")
@@ -101,6 +110,10 @@ def notes(facts: Mapping[str, Any]) -> list[str]:
             "First: in how many of 2,000 draws of seeds and questions a point came out best; a rank of 1 is the best."
             f" From the seeds all points have: {', '.join(map(str, facts['ranking']['seeds']))}."
         )
+        if left_out := facts["ranking"].get("left_out"):
+            said.append(
+                f"Left out of the ranking, for want of a value in some run: {left_out} question{'' if left_out == 1 else 's'}."
+            )
     if facts["ranking"]["tau"] is not None:
         said.append(f"Kendall's tau between the seeds' rankings: {signed(facts['ranking']['tau'])}.")
     if len({step for point in points for step in point["steps"]}) > 1:

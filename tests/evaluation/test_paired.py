@@ -13,6 +13,7 @@ from medrl.evaluation.paired import (
     hierarchical_difference,
     holm,
     paired_difference,
+    scored_by_all,
     seed_interval,
 )
 
@@ -184,3 +185,13 @@ def test_draws_in_parts_are_the_same_draws(monkeypatch):
     monkeypatch.setattr(intervals, "AT_ONCE", 40 * 7)
     assert (intervals.bootstrap_means(values, 500) == whole).all()
     assert paired.RESAMPLES >= 10_000
+
+
+def test_only_questions_with_a_value_in_all_runs_are_compared_and_the_others_counted():
+    asked = [["a", "b", "c"]] * 2
+    found = scored_by_all([{"a": 0.1, "b": 0.2, "c": 0.3}, {"a": 1.0, "c": 3.0}], asked)
+    assert found == ([{"a": 0.1, "c": 0.3}, {"a": 1.0, "c": 3.0}], 1)
+    with pytest.raises(MedrlError, match="1 of 3 questions have a value in all 2 runs"):
+        scored_by_all([{"a": 0.1, "b": 0.2}, {"a": 1.0, "c": 3.0}], asked)
+    with pytest.raises(MedrlError, match="3 and 2 questions, 2 in common"):
+        scored_by_all([{"a": 0.1, "b": 0.2}, {"a": 1.0, "b": 3.0}], [["a", "b", "c"], ["a", "b"]])
